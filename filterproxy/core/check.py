@@ -1,0 +1,95 @@
+"""The check interface: the one seam between the pipeline and everything that has an opinion on a message."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from filterproxy.core.action import Action
+from filterproxy.core.composite import Composite
+from filterproxy.core.ports import Clock, Log, Resolver, ScanPool, Site, Store
+from filterproxy.core.symbol import Symbol, SymbolResult
+from filterproxy.core.transaction import Transaction
+from filterproxy.core.values import Seconds
+
+
+class Stage(IntEnum):
+    """The points of a transaction at which more data exists; RCPT means all recipients are known."""
+
+    CONNECT = 1
+    HELO = 2
+    MAIL = 3
+    RCPT = 4
+    MESSAGE = 5
+
+
+class CheckConfig(BaseModel):
+    """What every `checks.<name>` accepts; a check adds its own keys in a subclass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout: Seconds = Field(10.0, gt=0, description="Longest time this check may take, inside the deadline.")
+    on_failure: Literal["ignore", "soft reject"] = Field(
+        "ignore", description="What a failure or time-out of this check does to the message."
+    )
+    authenticated: bool = Field(True, description="Run for mail of authenticated users.")
+    local: bool = Field(True, description="Run for mail from local_networks.")
+
+
+ConfigT = TypeVar("ConfigT", bound=CheckConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a check may use; everything else is out of its reach."""
+
+    resolver: Resolver
+    store: Store
+    scan_pool: ScanPool
+    clock: Clock
+    log: Log
+    site: Site
+
+
+class Check(ABC, Generic[ConfigT]):
+    """One independent opinion on a transaction: it reports evidence and never decides.
+
+    A check keeps no per-message state on itself: `inspect` runs for many transactions at once.
+    """
+
+    name: ClassVar[str]
+    symbols: ClassVar[Sequence[Symbol]] = ()
+    config_type: ClassVar[type[CheckConfig]] = CheckConfig
+    stage: ClassVar[Stage] = Stage.MESSAGE
+    after: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, config: ConfigT, context: CheckContext) -> None:
+        self.config = config
+        self.context = context
+
+    async def start(self) -> None:
+        """Prepare (load files, open connections); raise to stop the start-up."""
+
+    async def close(self) -> None:
+        """Give back what `start` took."""
+
+    def declared_symbols(self) -> Sequence[Symbol]:
+        """Return every symbol `inspect` may fire; override when the configuration decides which exist."""
+        return self.symbols
+
+    def composites(self) -> Sequence[Composite]:
+        """Return symbols made of other symbols, for the policy to apply."""
+        return ()
+
+    def forced_actions(self) -> Mapping[str, Action]:
+        """Return actions that a symbol of this check forces, by symbol name."""
+        return {}
+
+    @abstractmethod
+    async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the evidence; raise CheckError when the question cannot be answered."""

@@ -1,0 +1,66 @@
+"""Composites: symbols made of other symbols. Built by the rule language, applied by the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """True when the symbol fired."""
+
+    symbol: str
+
+    def matches(self, fired: Collection[str]) -> bool:
+        """Tell whether the expression holds for the names of the fired symbols."""
+        return self.symbol in fired
+
+    def names(self) -> Iterator[str]:
+        """Yield every symbol name the expression reads."""
+        yield self.symbol
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """True when at least `count` of the terms hold: `any` is 1, `all` is the number of terms."""
+
+    count: int
+    terms: tuple[Expression, ...]
+
+    def matches(self, fired: Collection[str]) -> bool:
+        """Tell whether the expression holds for the names of the fired symbols."""
+        return sum(term.matches(fired) for term in self.terms) >= self.count
+
+    def names(self) -> Iterator[str]:
+        """Yield every symbol name the expression reads."""
+        for term in self.terms:
+            yield from term.names()
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """True when the term does not hold."""
+
+    term: Expression
+
+    def matches(self, fired: Collection[str]) -> bool:
+        """Tell whether the expression holds for the names of the fired symbols."""
+        return not self.term.matches(fired)
+
+    def names(self) -> Iterator[str]:
+        """Yield every symbol name the expression reads."""
+        yield from self.term.names()
+
+
+Expression = Has | AtLeast | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A symbol that fires when its expression over other symbols holds."""
+
+    name: str
+    score: float
+    description: str
+    expression: Expression

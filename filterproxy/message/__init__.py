@@ -1,0 +1,4 @@
+"""What a mail message holds: bytes to parts, parsed once, lazily, bounded."""
+
+
+class Message: ...
