@@ -1,0 +1,19 @@
+"""What every listener gets from the composition root; the rule: a listener takes nothing from anywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from filterproxy.core.ports import Clock, Site
+from filterproxy.observability.maillog import MailLog
+from filterproxy.observability.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerContext:
+    """The site's facts, the log, the metrics and the clock, shared by all listeners of a worker."""
+
+    site: Site
+    log: MailLog
+    metrics: Metrics
+    clock: Clock
