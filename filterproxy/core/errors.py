@@ -6,6 +6,8 @@ A failure of our own is temporary (4xx) by construction; only a next hop's or a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FilterproxyError(Exception):
     """Base of all errors of this package; `reason` is for the operator and never sent to a client."""
@@ -31,6 +33,21 @@ class ConfigError(FilterproxyError):
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         hint = f" ({self.hint})" if self.hint else ""
         return ": ".join(part for part in (where, self.key, self.reason) if part) + hint
+
+
+class ConfigErrors(ConfigError):
+    """Everything that is wrong with a file and those it includes, found in one go; `errors` is never empty."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.reason, file=first.file, line=first.line, column=first.column, key=first.key, hint=first.hint
+        )
+        self.errors: tuple[ConfigError, ...] = tuple(errors)
+
+    def __str__(self) -> str:
+        """Return one line for each error."""
+        return "\n".join(str(error) for error in self.errors)
 
 
 class CheckError(FilterproxyError):
