@@ -112,6 +112,9 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self._internal_errors = Counter(
+            "filterproxy_internal_errors", "Messages that failed by a bug of the filter itself.", registry=registry
+        )
         self._reloads = Counter("filterproxy_reloads", "Reloads by result: ok, failed.", ["result"], registry=registry)
         self._info = Gauge(
             "filterproxy_build_info", "Always 1.", ["version"], multiprocess_mode="livemax", registry=registry
@@ -162,6 +165,10 @@ class Metrics:
     def log_dropped(self, total: int) -> None:
         """Set how many log lines this worker lost since its start."""
         self._log_dropped.set(total)
+
+    def internal_error(self) -> None:
+        """Count a message that failed by a bug of ours."""
+        self._internal_errors.inc()
 
     def reloaded(self, result: str) -> None:
         """Count a reload: ok or failed."""
