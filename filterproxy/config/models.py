@@ -138,6 +138,9 @@ class Settings(Model):
     mode: Literal["enforce", "observe"] = "enforce"
     workers: int = Field(0, ge=0, le=256, description="0 is one a core.")
     deadline: Seconds = Field(20.0, gt=0, description="For a whole message, below the MTA's own time-out.")
+    step_limit: Seconds = Field(
+        2.0, ge=0, description="Longest time a check may hold a worker's event loop before it is stopped; 0 is no limit."
+    )
     drain_timeout: Seconds = Field(30.0, ge=0, description="How long sessions may finish after SIGTERM.")
     failure_policy: Literal["tempfail", "accept"] = "tempfail"
     max_scan_size: Size = Field(10_000_000, ge=1024)
