@@ -30,6 +30,8 @@ _SCAN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _CHECK_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
 _DNS_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
 
+_identity = "supervisor"
+
 
 def prepare_multiprocess(directory: Path) -> None:
     """Have all workers of this process tree share their values in the folder, which is emptied; raise OSError."""
@@ -39,19 +41,33 @@ def prepare_multiprocess(directory: Path) -> None:
     os.environ[MULTIPROCESS_VARIABLE] = str(directory)
 
 
-def worker_ended(pid: int) -> None:
+def enter_worker(number: int) -> None:
+    """Write this process's values as those of a worker: the next one with the same number counts on from them."""
+    global _identity
+    _identity = str(number)
+
+
+def worker_ended(number: int) -> None:
     """Forget the gauges of a worker that is gone; what it counted stays counted."""
     if MULTIPROCESS_VARIABLE in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        mark_process_dead(number)  # type: ignore[no-untyped-call]
+
+
+def _value_class() -> type[object]:
+    """Return where values live: in files that all processes sum, or in memory."""
+    if MULTIPROCESS_VARIABLE not in os.environ:
+        return values.MutexValue
+    return values.MultiProcessValue(lambda: _identity)  # type: ignore[no-untyped-call,no-any-return]
 
 
 class Metrics:
     """One worker's metrics in a registry of their own."""
 
     def __init__(self) -> None:
-        # prometheus_client decides between memory and shared files when it is imported; decide when we are made.
-        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
-        disable_created_metrics()
+        # prometheus_client decides between memory and shared files when it is imported, and names the files by process
+        # id, so that crashes would leave files behind for ever; decide when we are made, and name them by worker.
+        values.ValueClass = _value_class()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._scans = Counter(
             "filterproxy_scans", "Messages scanned, by what was done.", ["listener", "action"], registry=registry
@@ -116,6 +132,9 @@ class Metrics:
             "filterproxy_internal_errors", "Messages that failed by a bug of the filter itself.", registry=registry
         )
         self._reloads = Counter("filterproxy_reloads", "Reloads by result: ok, failed.", ["result"], registry=registry)
+        self._crashes = Counter(
+            "filterproxy_worker_crashes", "Workers that ended unasked and were started again.", registry=registry
+        )
         self._info = Gauge(
             "filterproxy_build_info", "Always 1.", ["version"], multiprocess_mode="livemax", registry=registry
         )
@@ -173,6 +192,10 @@ class Metrics:
     def reloaded(self, result: str) -> None:
         """Count a reload: ok or failed."""
         self._reloads.labels(result).inc()
+
+    def worker_crashed(self) -> None:
+        """Count a worker that ended without being told to."""
+        self._crashes.inc()
 
     def render(self) -> bytes:
         """Return the metrics in Prometheus' text format; the sums over all workers when they share a folder."""
