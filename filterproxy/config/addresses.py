@@ -65,6 +65,24 @@ def _tcp(text: str, scheme: str, default_port: int | None, value: str) -> Socket
 Address = Annotated[SocketAddress, BeforeValidator(parse_address), WithJsonSchema({"type": "string"})]
 
 
+def parse_name_server(value: Any) -> Any:
+    """Return the SocketAddress of a name server; the port is 53 unless given, a bare IPv6 address needs no brackets."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return SocketAddress(host=str(ipaddress.ip_address(value.strip("[]"))), port=53)
+    except ValueError:
+        address = parse_address(value)
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        raise ValueError(f"{value!r} is no IP address; write 127.0.0.1, 127.0.0.1:53 or \"[::1]:53\"") from None
+    return address
+
+
+NameServer = Annotated[SocketAddress, BeforeValidator(parse_name_server), WithJsonSchema({"type": "string"})]
+
+
 def parse_networks(value: Any) -> Any:
     """Return the networks of a list of texts; a bare address is a network of one; raise ValueError otherwise."""
     if not isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from filterproxy.config.addresses import Address, Networks, SocketAddress
+from filterproxy.config.addresses import Address, NameServer, Networks, SocketAddress
 from filterproxy.core.action import Action
 from filterproxy.core.values import Seconds, Size
 
@@ -73,7 +73,8 @@ class MilterLimits(Model):
     """Limits of a milter listener."""
 
     message_size: Size = Field(200_000_000, ge=1, description="Larger messages get a temporary failure.")
-    connections: int = Field(500, ge=1)
+    frame_size: Size = Field(1_049_600, ge=65_537, description="One event; above the MTA's longest header field.")
+    connections: int = Field(500, ge=1, description="Open connections a worker; more are closed at once.")
     idle_timeout: Seconds = Field(7200.0, gt=0, description="The MTA may hold a connection this long between events.")
 
 
@@ -83,6 +84,9 @@ class MilterListener(Model):
     type: Literal["milter"]
     address: Address
     headers: Literal["spamassassin", "rspamd"] = "spamassassin"
+    progress_interval: Seconds = Field(
+        20.0, gt=0, description="How often the MTA is told that a scan still runs, below its content time-out (300s)."
+    )
     limits: MilterLimits = MilterLimits()
 
 
@@ -99,9 +103,11 @@ Listener = Annotated[SmtpListener | MilterListener | HttpListener, Field(discrim
 class Dns(Model):
     """Which servers to ask; without `nameservers` those of /etc/resolv.conf."""
 
-    nameservers: tuple[Address, ...] = ()
+    nameservers: tuple[NameServer, ...] = ()
     timeout: Seconds = Field(2.0, gt=0, description="For one question, retries included.")
     cache_entries: int = Field(20_000, ge=0)
+    max_ttl: Seconds = Field(3600.0, ge=1, description="Longest time an answer is kept.")
+    max_negative_ttl: Seconds = Field(300.0, ge=1, description="Longest time 'does not exist' is kept.")
 
 
 class Log(Model):
@@ -139,7 +145,9 @@ class Settings(Model):
     workers: int = Field(0, ge=0, le=256, description="0 is one a core.")
     deadline: Seconds = Field(20.0, gt=0, description="For a whole message, below the MTA's own time-out.")
     step_limit: Seconds = Field(
-        2.0, ge=0, description="Longest time a check may hold a worker's event loop before it is stopped; 0 is no limit."
+        2.0,
+        ge=0,
+        description="Longest time a check may hold a worker's event loop before it is stopped; 0 is no limit.",
     )
     drain_timeout: Seconds = Field(30.0, ge=0, description="How long sessions may finish after SIGTERM.")
     failure_policy: Literal["tempfail", "accept"] = "tempfail"

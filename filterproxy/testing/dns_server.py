@@ -42,7 +42,8 @@ class Behaviour:
     `rcode` answers with that code alone; `silent` never answers; `delay` waits that many seconds; `truncated` sets TC
     on UDP so that the client has to come back over TCP; `wrong_id_first` sends a forged answer with another id (and one
     with another question) before the right one; `elsewhere_first` sends one from another port; `padding` appends that
-    many 250-octet TXT strings of junk.
+    many 250-octet TXT strings of junk; `no_edns` answers FORMERR to a query with an OPT record; `no_tcp` never answers
+    on TCP.
     """
 
     rcode: int | None = None
@@ -52,6 +53,8 @@ class Behaviour:
     wrong_id_first: bool = False
     elsewhere_first: bool = False
     padding: int = 0
+    no_edns: bool = False
+    no_tcp: bool = False
 
 
 SERVFAIL = Behaviour(rcode=dns.rcode.SERVFAIL)
@@ -60,6 +63,7 @@ TIMEOUT = Behaviour(silent=True)
 TRUNCATED = Behaviour(truncated=True)
 WRONG_ID_FIRST = Behaviour(wrong_id_first=True)
 ELSEWHERE_FIRST = Behaviour(elsewhere_first=True)
+NO_EDNS = Behaviour(no_edns=True)
 HUGE = Behaviour(padding=_HUGE_STRINGS)
 _PROPER = Behaviour()
 
@@ -196,10 +200,10 @@ class DnsServer:
         except dns.exception.DNSException:
             return []
         question = query.question[0]
-        name, rtype = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+        name, rtype = _text(question.name), dns.rdatatype.to_text(question.rdtype)
         self.queries.append(Query(name, rtype, transport))
         behaviour = self.behaviour(name, rtype)
-        if behaviour.silent:
+        if behaviour.silent or (behaviour.no_tcp and transport == "tcp"):
             return []
         await asyncio.sleep(behaviour.delay)
         answer = self._message(query, name, rtype, behaviour)
@@ -207,8 +211,7 @@ class DnsServer:
 
     def _misleads(self, packet: bytes) -> bool:
         question = dns.message.from_wire(packet).question[0]
-        name = question.name.to_text(omit_final_dot=True).lower()
-        return self.behaviour(name, dns.rdatatype.to_text(question.rdtype)).elsewhere_first
+        return self.behaviour(_text(question.name), dns.rdatatype.to_text(question.rdtype)).elsewhere_first
 
     def behaviour(self, name: str, rtype: str) -> Behaviour:
         """Return how the server treats a question."""
@@ -218,8 +221,9 @@ class DnsServer:
 
     def _message(self, query: dns.message.Message, name: str, rtype: str, behaviour: Behaviour) -> dns.message.Message:
         answer = dns.message.make_response(query, recursion_available=True)
-        if behaviour.rcode is not None:
-            answer.set_rcode(dns.rcode.Rcode(behaviour.rcode))
+        rcode = dns.rcode.FORMERR if behaviour.no_edns and query.edns >= 0 else behaviour.rcode
+        if rcode is not None:
+            answer.set_rcode(dns.rcode.Rcode(rcode))
             return answer
         last = self._fill(answer, name, rtype)
         if last is None:
@@ -281,6 +285,10 @@ class _Udp(asyncio.DatagramProtocol):
                 other.sendto(dns.message.make_response(dns.message.from_wire(data)).to_wire(), addr)
         for packet in packets:
             self.transport.sendto(packet, addr)
+
+
+def _text(name: dns.name.Name) -> str:
+    return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
 
 
 def _ancestors(owner: str) -> list[str]:

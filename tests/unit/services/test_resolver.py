@@ -1,0 +1,263 @@
+"""The resolver: answers, cache, one question for many askers, failover, dead servers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from filterproxy.config.models import Dns
+from filterproxy.core.ports import DnsStatus
+from filterproxy.services import resolver as resolver_module
+from filterproxy.services.resolver import DnsResolver, OfflineResolver, create_resolver
+from filterproxy.services.resolver import upstream as upstream_module
+from filterproxy.testing import FakeClock, dns_server
+from filterproxy.testing.dns_server import DnsServer
+
+ZONES = {
+    "example.org": {
+        "A": ["192.0.2.1", "192.0.2.2"],
+        "AAAA": ["2001:db8::1"],
+        "TXT": ["v=spf1 -all", ["two ", "strings"]],
+        "MX": [(10, "MX.Example.ORG")],
+        "NS": ["ns.example.org"],
+    },
+    "xn--bcher-kva.example": {"A": ["192.0.2.3"]},
+    "alias.example.org": {"CNAME": ["second.example.org"]},
+    "second.example.org": {"CNAME": ["example.org"]},
+    "dangling.example.org": {"CNAME": ["nothing.example.org"]},
+    "1.2.0.192.in-addr.arpa": {"PTR": ["Host.Example.org"]},
+    "odd.example.org": {"PTR": ["a\\013\\010b.example.org"]},
+    "below.name.example.org": {"A": ["192.0.2.9"]},
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with DnsServer(ZONES) as running:
+        yield running
+
+
+def resolver_for(*servers: DnsServer, clock=None, **options) -> DnsResolver:
+    return DnsResolver([(server.host, server.port) for server in servers], clock or FakeClock(), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "status", "records"),
+    [
+        ("example.org", "A", DnsStatus.FOUND, {"192.0.2.1", "192.0.2.2"}),
+        ("EXAMPLE.org.", "AAAA", DnsStatus.FOUND, {"2001:db8::1"}),
+        ("example.org", "TXT", DnsStatus.FOUND, {b"v=spf1 -all", b"two strings"}),
+        ("example.org", "MX", DnsStatus.FOUND, {(10, "mx.example.org")}),
+        ("example.org", "NS", DnsStatus.FOUND, {"ns.example.org"}),
+        ("bücher.example", "A", DnsStatus.FOUND, {"192.0.2.3"}),
+        ("alias.example.org", "A", DnsStatus.FOUND, {"192.0.2.1", "192.0.2.2"}),
+        ("alias.example.org", "CNAME", DnsStatus.FOUND, {"second.example.org"}),
+        ("alias.example.org", "PTR", DnsStatus.NODATA, set()),
+        ("dangling.example.org", "A", DnsStatus.NXDOMAIN, set()),
+        ("1.2.0.192.in-addr.arpa", "PTR", DnsStatus.FOUND, {"host.example.org"}),
+        ("odd.example.org", "PTR", DnsStatus.FOUND, {"a\\013\\010b.example.org"}),
+        ("name.example.org", "A", DnsStatus.NODATA, set()),
+        ("nothing.example.org", "A", DnsStatus.NXDOMAIN, set()),
+        ("a..example.org", "A", DnsStatus.NXDOMAIN, set()),
+        ("x" * 64 + ".example.org", "A", DnsStatus.NXDOMAIN, set()),
+        ("a." * 130 + "org", "A", DnsStatus.NXDOMAIN, set()),
+        ("", "A", DnsStatus.NXDOMAIN, set()),
+        ("\udcff.example.org", "A", DnsStatus.NXDOMAIN, set()),
+        ("ü" * 300, "A", DnsStatus.NXDOMAIN, set()),
+    ],
+)
+async def test_answers(server, name, rtype, status, records):
+    resolver = resolver_for(server)
+    answer = await resolver.resolve(name, rtype)
+    assert (answer.status, set(answer.records)) == (status, records)
+    await resolver.close()
+
+
+async def test_no_packet_is_sent_for_text_that_is_no_name(server):
+    resolver = resolver_for(server)
+    before = len(server.queries)
+    await resolver.resolve("a..b", "A")
+    assert len(server.queries) == before
+
+
+async def test_equal_questions_in_flight_are_asked_once():
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.slow(0.05)}) as server:
+        resolver = resolver_for(server)
+        answers = await asyncio.gather(*(resolver.resolve("Example.org", "A") for _ in range(20)))
+        assert {answer.status for answer in answers} == {DnsStatus.FOUND}
+        assert server.asked("example.org") == 1
+        await resolver.close()
+
+
+async def test_an_asker_who_gives_up_does_not_spoil_it_for_others():
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.slow(0.1)}) as server:
+        resolver = resolver_for(server)
+        first = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+        second = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).status is DnsStatus.FOUND
+        assert first.cancelled()
+        await resolver.close()
+
+
+async def test_answers_are_kept_for_their_ttl_within_bounds():
+    clock = FakeClock()
+    with DnsServer(ZONES, ttl=60) as server:
+        resolver = resolver_for(server, clock=clock)
+        for _ in range(3):
+            await resolver.resolve("example.org", "A")
+            await resolver.resolve("nothing.example.org", "A")
+        assert (server.asked("example.org"), server.asked("nothing.example.org")) == (1, 1)
+        clock.advance(61)
+        await resolver.resolve("example.org", "A")
+        await resolver.resolve("nothing.example.org", "A")
+        assert (server.asked("example.org"), server.asked("nothing.example.org")) == (2, 2)
+        await resolver.close()
+
+
+async def test_the_cache_has_a_bound():
+    with DnsServer({"*.example.org": {"A": ["192.0.2.1"]}}) as server:
+        resolver = resolver_for(server, cache_entries=2)
+        for name in ("a.example.org", "b.example.org", "c.example.org", "c.example.org", "b.example.org"):
+            await resolver.resolve(name, "A")
+        assert len(server.queries) == 3
+        await resolver.resolve("a.example.org", "A")
+        assert len(server.queries) == 4
+        await resolver.close()
+
+
+async def test_the_next_server_is_asked_when_one_refuses_or_fails():
+    refusing = DnsServer(
+        ZONES, behaviours={"example.org": dns_server.REFUSED, "alias.example.org": dns_server.SERVFAIL}
+    )
+    with refusing, DnsServer(ZONES) as good:
+        resolver = resolver_for(refusing, good)
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        assert (await resolver.resolve("alias.example.org", "A")).status is DnsStatus.FOUND
+        await resolver.close()
+
+
+async def test_the_next_server_is_asked_when_one_is_silent():
+    silent = DnsServer(ZONES, behaviours={"example.org": dns_server.TIMEOUT})
+    with silent, DnsServer(ZONES) as good:
+        resolver = resolver_for(silent, good, timeout=0.5)
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        await resolver.close()
+
+
+async def test_a_lost_packet_is_asked_again(monkeypatch):
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.TIMEOUT}) as server:
+        resolver = resolver_for(server, timeout=1.0)
+        asking = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+        deadline = time.monotonic() + 5
+        while not server.asked("example.org") and time.monotonic() < deadline:
+            await asyncio.sleep(0)
+        server.behaviours.clear()
+        assert (await asking).status is DnsStatus.FOUND
+        await resolver.close()
+
+
+async def test_a_server_from_before_edns_is_asked_without_it():
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.NO_EDNS}) as server:
+        resolver = resolver_for(server)
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        assert server.asked("example.org") == 2
+        await resolver.close()
+
+
+async def test_without_servers_every_question_fails_at_once():
+    resolver = DnsResolver([], FakeClock())
+    answer = await resolver.resolve("example.org", "A")
+    assert (answer.status, answer.reason) == (DnsStatus.TEMPERROR, "no name server is configured")
+    await resolver.close()
+
+
+async def test_nobody_listening_costs_no_time():
+    with DnsServer({}) as gone:
+        pass
+    resolver = resolver_for(gone, timeout=5.0)
+    started = time.monotonic()
+    answer = await resolver.resolve("example.org", "A")
+    assert answer.status is DnsStatus.TEMPERROR
+    assert time.monotonic() - started < 1.0
+    await resolver.close()
+
+
+async def test_a_dead_server_is_not_waited_for_and_comes_back(monkeypatch):
+    monkeypatch.setattr(upstream_module, "DEAD_INTERVAL", 0.05)
+    everything_silent = {"": dns_server.TIMEOUT, "*": dns_server.TIMEOUT, "example.org": dns_server.TIMEOUT}
+    with DnsServer({**ZONES, "*": {"A": ["192.0.2.1"]}}, behaviours=everything_silent) as server:
+        resolver = resolver_for(server, timeout=0.2)
+        await asyncio.gather(*(resolver.resolve(f"{number}.test", "A") for number in range(3)))
+        await _until(lambda: resolver.resolve("again.test", "A"), "no name server answers")
+        server.behaviours.clear()
+        await _until(lambda: resolver.resolve("example.org", "A"), "")
+        await resolver.close()
+
+
+async def _until(ask, reason: str) -> None:
+    """Ask until the answer has that reason, for two seconds at most."""
+    async with asyncio.timeout(2):
+        while (await ask()).reason != reason:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_senders_broken_zone_does_not_make_the_server_dead():
+    with DnsServer(ZONES, behaviours={"*.broken.example": dns_server.TIMEOUT}) as server:
+        server.load({**ZONES, "*.broken.example": {"A": ["192.0.2.1"]}})
+        resolver = resolver_for(server, timeout=0.2)
+        answers = await asyncio.gather(*(resolver.resolve(f"{number}.broken.example", "A") for number in range(30)))
+        assert {answer.status for answer in answers} == {DnsStatus.TEMPERROR}
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        await resolver.close()
+
+
+async def test_close_ends_questions_in_flight():
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.TIMEOUT}) as server:
+        resolver = resolver_for(server, timeout=10)
+        asking = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+        await asyncio.sleep(0)
+        await resolver.close()
+        assert (await asking).status is DnsStatus.TEMPERROR
+
+
+async def test_every_network_question_is_reported():
+    seen: list[tuple[str, float]] = []
+    with DnsServer(ZONES) as server:
+        resolver = resolver_for(server, on_query=lambda status, seconds: seen.append((status, seconds)))
+        for name in ("example.org", "example.org", "nothing.example.org"):
+            await resolver.resolve(name, "A")
+        await resolver.close()
+    assert [status for status, _ in seen] == ["found", "nxdomain"]
+
+
+async def test_ipv6_server():
+    with DnsServer(ZONES, host="::1") as server:
+        resolver = resolver_for(server)
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        assert resolver.servers == (f"[::1]:{server.port}",)
+        await resolver.close()
+
+
+async def test_sockets_are_replaced(monkeypatch):
+    monkeypatch.setattr(upstream_module, "CHANNEL_QUERIES", 3)
+    with DnsServer({"*.example.org": {"A": ["192.0.2.1"]}}) as server:
+        resolver = resolver_for(server, cache_entries=0)
+        answers = [await resolver.resolve(f"{number}.example.org", "A") for number in range(60)]
+        assert {answer.status for answer in answers} == {DnsStatus.FOUND}
+        await resolver.close()
+
+
+def test_create_resolver_takes_configured_servers_or_the_systems(monkeypatch):
+    configured = create_resolver(Dns(nameservers=["192.0.2.53", "[2001:db8::53]:5353"]), FakeClock())
+    assert configured.servers == ("192.0.2.53:53", "[2001:db8::53]:5353")
+    monkeypatch.setattr(resolver_module, "system_servers", lambda: [("192.0.2.54", 53)])
+    assert create_resolver(Dns(), FakeClock()).servers == ("192.0.2.54:53",)
+
+
+async def test_offline_knows_nothing():
+    answer = await OfflineResolver().resolve("example.org", "A")
+    assert (answer.status, answer.reason) == (DnsStatus.TEMPERROR, "offline")
