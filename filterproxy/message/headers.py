@@ -1,0 +1,196 @@
+"""Header fields as received: split in one pass, decoded only when asked.
+
+The one rule: `raw` is never changed. A line end is CRLF or LF (one bare CR counts only in a message without any LF).
+A line that is no field ends the header block, as Postfix has it; white space before the colon is allowed (RFC 5322
+section 4.5), so that a `From :` hides from nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from filterproxy.message.encoded_words import decode_words
+from filterproxy.message.limits import Limits
+
+# A field: name, colon, value with its continuation lines (possessive, so that no input makes it go back).
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+_INNER_FIELD = re.compile(rb"(?!--)" + _FIELD.pattern)
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
+_BREAKS = re.compile(r"[\r\n\0]+[ \t]*")
+_MBOX_LINE = (b"From ", b">From ")
+
+
+class Header:
+    """One header field.
+
+    `name` as received, `raw` the whole field with its line end, `raw_value` everything after the colon as received,
+    without the final line end.
+    """
+
+    __slots__ = ("_defects", "_limits", "_unfolded", "_value", "name", "raw", "raw_value")
+
+    def __init__(self, name: str, raw: bytes, raw_value: bytes, limits: Limits, defects: set[str]) -> None:
+        self.name = name
+        self.raw = raw
+        self.raw_value = raw_value
+        self._limits = limits
+        self._defects = defects
+        self._unfolded: str | None = None
+        self._value: str | None = None
+
+    @property
+    def unfolded(self) -> str:
+        """Return the value on one line, bytes decoded (UTF-8, else Windows-1252), encoded words as they are."""
+        if self._unfolded is None:
+            self._unfolded = self._unfold()
+        return self._unfolded
+
+    @property
+    def value(self) -> str:
+        """Return the value on one line with RFC 2047 encoded words decoded; it never holds CR, LF or NUL."""
+        if self._value is None:
+            text = self.unfolded
+            self._value = decode_words(text, self._limits, self._defects) if "=?" in text else text
+        return self._value
+
+    def _unfold(self) -> str:
+        raw = self.raw_value
+        if len(raw) > self._limits.header_value:
+            raw = raw[: self._limits.header_value]
+            self._defects.add("header_value_limit")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            self._defects.add("header_8bit")
+            text = raw.decode("cp1252", "replace")
+        text = text.strip(" \t\r\n")
+        # A fold is a line break before white space, and only the line break goes (RFC 5322 section 2.2.3).
+        if "\n" in text or "\r" in text or "\0" in text:
+            text = _BREAKS.sub(" ", text)
+        return text
+
+    def __repr__(self) -> str:
+        return f"Header({self.name!r}, {self.value!r})"
+
+
+class Headers:
+    """The fields of one header block in their order; names match without regard to case."""
+
+    __slots__ = ("_by_name", "_fields")
+
+    def __init__(self, fields: list[Header]) -> None:
+        self._fields = fields
+        by_name: dict[str, list[Header]] = {}
+        for field in fields:
+            by_name.setdefault(_lower(field.name), []).append(field)
+        self._by_name = by_name
+
+    def all(self, name: str) -> tuple[Header, ...]:
+        """Return every field of that name, topmost first."""
+        return tuple(self._by_name.get(name.lower(), ()))
+
+    def first(self, name: str) -> Header | None:
+        """Return the topmost field of that name."""
+        found = self._by_name.get(name.lower())
+        return found[0] if found else None
+
+    def last(self, name: str) -> Header | None:
+        """Return the lowest field of that name."""
+        found = self._by_name.get(name.lower())
+        return found[-1] if found else None
+
+    def count(self, name: str) -> int:
+        """Return how many fields have that name."""
+        return len(self._by_name.get(name.lower(), ()))
+
+    def __iter__(self) -> Iterator[Header]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._by_name
+
+
+@lru_cache(maxsize=4096)
+def _lower(name: str) -> str:
+    return name.lower()
+
+
+def parse_headers(
+    buffer: bytes, start: int, end: int, limits: Limits, defects: set[str], *, inner: bool = False
+) -> tuple[Headers, int, int]:
+    """Return the fields of the block at `start`, the offset of its end, and that of the body.
+
+    Between the two lies the empty line, if there is one. In an inner block (of a part) a line that begins with
+    `--` is never a field: it may be the boundary of a part without any body.
+    """
+    fields: list[Header] = []
+    position = start
+    match_field = (_INNER_FIELD if inner else _FIELD).match
+    if buffer[start : start + 1] in (b" ", b"\t"):
+        # Continues nothing. Some readers see the field in it, so this one does too.
+        defects.add("bad_header")
+        position = _skip_blanks(buffer, start, end)
+    while True:
+        match = match_field(buffer, position, end)
+        if match is None:
+            following = _skip_non_field(buffer, position, end, defects)
+            if following == position:
+                break
+            position = following
+            continue
+        position = match.end()
+        if len(fields) >= limits.headers:
+            defects.add("header_limit")
+            continue
+        fields.append(Header(match[1].decode("ascii"), match[0], match[2].removesuffix(b"\r"), limits, defects))
+    body_start = _after_empty_line(buffer, position, end)
+    if body_start == position and position < end:
+        defects.add("missing_separator")
+    return Headers(fields), position, body_start
+
+
+def field_spans(raw: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield (name, start, end) of every field of the top header block: `raw[start:end]` is the field with its line end.
+
+    Unlike `Headers` it has no limit on their number: what is to be removed is found wherever it stands.
+    """
+    ignored: set[str] = set()
+    position = _skip_blanks(raw, 0, len(raw)) if raw[:1] in (b" ", b"\t") else 0
+    while True:
+        match = _FIELD.match(raw, position)
+        if match is not None:
+            yield match[1].decode("ascii"), match.start(), match.end()
+            position = match.end()
+            continue
+        following = _skip_non_field(raw, position, len(raw), ignored)
+        if following == position:
+            return
+        position = following
+
+
+def _skip_blanks(buffer: bytes, position: int, end: int) -> int:
+    match = _BLANKS.match(buffer, position, end)
+    return match.end() if match else position
+
+
+def _skip_non_field(buffer: bytes, position: int, end: int, defects: set[str]) -> int:
+    """Return the start of the next line when this one is skipped: an mbox `From ` line, or a field without name."""
+    if buffer.startswith(b":", position):
+        defects.add("bad_header")
+    elif not buffer.startswith(_MBOX_LINE, position):
+        return position
+    line_end = buffer.find(b"\n", position, end)
+    return end if line_end < 0 else line_end + 1
+
+
+def _after_empty_line(buffer: bytes, position: int, end: int) -> int:
+    if buffer.startswith(b"\n", position, end):
+        return position + 1
+    if buffer.startswith(b"\r\n", position, end):
+        return position + 2
+    return position
