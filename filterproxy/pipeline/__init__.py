@@ -1,0 +1,23 @@
+"""From evidence to a verdict: registry, runner, policy, reply, header edits and records."""
+
+from filterproxy.pipeline.edits import HeaderEdits
+from filterproxy.pipeline.pipeline import Pipeline, PipelineOptions, Scan, Verdict
+from filterproxy.pipeline.policy import ScoringPolicy, decide
+from filterproxy.pipeline.record import Recorder
+from filterproxy.pipeline.registry import CheckSet, build, discover
+from filterproxy.pipeline.reply import Delivery
+
+__all__ = [
+    "CheckSet",
+    "Delivery",
+    "HeaderEdits",
+    "Pipeline",
+    "PipelineOptions",
+    "Recorder",
+    "Scan",
+    "ScoringPolicy",
+    "Verdict",
+    "build",
+    "decide",
+    "discover",
+]

@@ -1,0 +1,179 @@
+"""The pipeline: a transaction and its bytes in, one verdict out. Listeners know nothing else of checks or policy.
+
+The rule: `finish` never raises; when the filter itself cannot decide, the administrator's `failure_policy` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from filterproxy.core.action import Action
+from filterproxy.core.check import Stage
+from filterproxy.core.outcome import CheckOutcome, Status
+from filterproxy.core.ports import Clock, ScanPool
+from filterproxy.core.reply import Reply
+from filterproxy.core.scan_result import ScanResult
+from filterproxy.core.symbol import SymbolResult
+from filterproxy.core.transaction import Transaction
+from filterproxy.message import Message
+from filterproxy.pipeline.edits import HeaderEdits
+from filterproxy.pipeline.headers import verdict_edits
+from filterproxy.pipeline.policy import ScoringPolicy, decide
+from filterproxy.pipeline.record import Recorder
+from filterproxy.pipeline.registry import CheckSet, defect_symbol
+from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for
+from filterproxy.pipeline.runner import Runner
+from filterproxy.pipeline.step_guard import StepGuard
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """Settings of the pipeline as a whole; times in seconds, sizes in bytes.
+
+    A message larger than `pool_size` is parsed in the scan pool, so that the event loop stays free.
+    """
+
+    hostname: str
+    deadline: float = 20.0
+    mode: Mode = "enforce"
+    failure_policy: Literal["tempfail", "accept"] = "tempfail"
+    max_scan_size: int = 10_000_000
+    subject: str = "***SPAM*** %s"
+    step_limit: float = 2.0
+    pool_size: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a message here and now.
+
+    `action` is after observe mode and fallbacks: pass on with `edits`, hold, answer `reply` and drop, or accept and
+    drop (`discard`). `result` is None when the filter itself failed.
+    """
+
+    action: Action
+    reply: Reply | None = None
+    edits: HeaderEdits = field(default_factory=HeaderEdits)
+    result: ScanResult | None = None
+
+
+class Pipeline:
+    """Checks, policy and records of one configuration; a reload makes a new one."""
+
+    def __init__(
+        self,
+        checks: CheckSet,
+        policy: ScoringPolicy,
+        options: PipelineOptions,
+        *,
+        clock: Clock,
+        scan_pool: ScanPool,
+        recorder: Recorder,
+    ) -> None:
+        self.checks = checks
+        self.policy = policy
+        self.options = options
+        self.clock = clock
+        self.scan_pool = scan_pool
+        self.recorder = recorder
+        self.guard = StepGuard(options.step_limit)
+
+    async def start(self) -> None:
+        """Start the checks; raise ConfigError naming the one that cannot."""
+        await self.checks.start()
+
+    async def close(self) -> None:
+        """Close the checks."""
+        await self.checks.close()
+
+    def begin(self, transaction: Transaction, delivery: Delivery) -> Scan:
+        """Return the scan of a transaction that has just begun."""
+        return Scan(self, transaction, delivery)
+
+
+class Scan:
+    """One transaction's way through the pipeline."""
+
+    def __init__(self, pipeline: Pipeline, transaction: Transaction, delivery: Delivery) -> None:
+        self._pipeline = pipeline
+        self._transaction = transaction
+        self._delivery = delivery
+        self._started = pipeline.clock.monotonic()
+        self._runner = Runner(pipeline.checks, transaction, pipeline.clock, pipeline.guard)
+        self._size = 0
+
+    @property
+    def id(self) -> str:
+        """Return what a reply and the log call this message: its queue id, or the session's id."""
+        return self._transaction.queue_id or self._transaction.session.id
+
+    def reached(self, stage: Stage) -> None:
+        """Start the checks that need no more than this stage's data; MESSAGE belongs to `finish`."""
+        self._runner.reached(min(stage, Stage.RCPT))
+
+    def cancel(self) -> None:
+        """Drop the running checks: the client went away or began anew."""
+        self._runner.cancel()
+
+    async def finish(self, raw: bytes) -> Verdict:
+        """Return the verdict on the whole message; never raises, except when the caller itself is cancelled."""
+        self._size = len(raw)
+        try:
+            result = await self.scan(raw)
+            return self._verdict(raw, result)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not become the sender's bounce
+            self.cancel()
+            self._pipeline.recorder.failure(self.id, error)
+            return self._failure()
+
+    async def scan(self, raw: bytes) -> ScanResult:
+        """Run the checks on the whole message and decide; may raise what a bug of ours raises."""
+        options = self._pipeline.options
+        began = self._pipeline.clock.monotonic()
+        truncated = len(raw) > options.max_scan_size
+        message = Message(raw[: options.max_scan_size] if truncated else raw, truncated=truncated)
+        self._transaction.message = message
+        if len(message.raw) > options.pool_size:
+            await self._pipeline.scan_pool.run(_parse, message)
+        outcomes = await self._runner.finish(options.deadline - (self._pipeline.clock.monotonic() - began))
+        result = decide((*outcomes, _structure(message)), self._pipeline.policy)
+        return replace(result, seconds=self._pipeline.clock.monotonic() - self._started)
+
+    def record(self, verdict: Verdict, reply: str) -> None:
+        """Write log line, metrics and history row; `reply` is what the client was told. Never waits."""
+        seconds = self._pipeline.clock.monotonic() - self._started
+        self._pipeline.recorder.message(self._transaction, verdict, self._delivery, reply, self._size, seconds)
+
+    def _verdict(self, raw: bytes, result: ScanResult) -> Verdict:
+        options = self._pipeline.options
+        action = effective_action(result.action, self._delivery, options.mode)
+        reply = reply_for(action, result, self.id)
+        if reply is not None or action is Action.DISCARD:
+            return Verdict(action, reply, result=result)
+        edits = verdict_edits(
+            raw,
+            self._transaction,
+            result,
+            action,
+            hostname=options.hostname,
+            profile=self._delivery.header_profile,
+            subject=options.subject,
+        )
+        return Verdict(action, None, edits, result)
+
+    def _failure(self) -> Verdict:
+        if self._pipeline.options.failure_policy == "accept":
+            return Verdict(Action.NO_ACTION)
+        return Verdict(Action.SOFT_REJECT, failure_reply(self.id))
+
+
+def _parse(message: Message) -> None:
+    """Touch what checks read, so that a large message is parsed off the event loop."""
+    _ = (message.headers, message.parts, message.text, message.html, message.urls, message.attachments)
+
+
+def _structure(message: Message) -> CheckOutcome:
+    """Return the parser's defects as symbols: what was not scanned is said, never passed over."""
+    results = tuple(SymbolResult(defect_symbol(name).name) for name in sorted(message.defects))
+    return CheckOutcome("message", Status.OK, results)

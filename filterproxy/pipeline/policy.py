@@ -1,0 +1,117 @@
+"""The policy: from what the checks said to one action. A pure function: no clock, no I/O, no state.
+
+The rule: an action comes from a threshold, from a symbol that forces it, or from a check's `on_failure`, and the
+result names which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from filterproxy.core.action import Action
+from filterproxy.core.composite import Composite
+from filterproxy.core.outcome import CheckOutcome, Status
+from filterproxy.core.scan_result import ScanResult
+from filterproxy.core.symbol import ScoredSymbol, Symbol, SymbolResult
+from filterproxy.pipeline.registry import outcome_symbols
+
+
+@dataclass(frozen=True)
+class ScoringPolicy:
+    """Thresholds and scores of one recipient policy.
+
+    `scores` override the declared ones; `forced_actions` are the configuration's and the checks' together;
+    `soft_reject_on_failure` names the checks whose failure asks for a soft reject.
+    """
+
+    thresholds: Mapping[Action, float]
+    symbols: Mapping[str, Symbol] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    forced_actions: Mapping[str, Action] = field(default_factory=dict)
+    composites: tuple[Composite, ...] = ()
+    soft_reject_on_failure: frozenset[str] = frozenset()
+
+    def score_of(self, name: str) -> float:
+        """Return the score of one firing with weight 1."""
+        symbol = self.symbols.get(name)
+        return self.scores.get(name, symbol.score if symbol else 0.0)
+
+
+def decide(outcomes: Iterable[CheckOutcome], policy: ScoringPolicy) -> ScanResult:
+    """Return the action for these outcomes.
+
+    A forced action wins over the score: the harshest of those forced, so that a deny entry beats an allow entry.
+    A forced `no action` therefore counts only when nothing harsher is forced. A failed check with
+    `on_failure: soft reject` turns any milder action, forced or not, into `soft reject`.
+    """
+    ended = tuple(outcomes)
+    symbols = _score(ended, policy)
+    score = math.fsum(symbol.score for symbol in symbols)
+    forced_by, action = _forced(symbols, policy) or ("", _from_score(score, policy.thresholds))
+    failed_by = _failed(ended, policy)
+    if failed_by and action.severity < Action.SOFT_REJECT.severity:
+        action, forced_by = Action.SOFT_REJECT, ""
+    else:
+        failed_by = ""
+    return ScanResult(
+        action=action,
+        score=score,
+        required_score=policy.thresholds.get(Action.ADD_HEADER, math.inf),
+        reject_score=policy.thresholds.get(Action.REJECT, math.inf),
+        symbols=symbols,
+        authentication=tuple(
+            result.method for outcome in ended for result in outcome.results if result.method is not None
+        ),
+        outcomes=ended,
+        forced_by=forced_by,
+        failed_by=failed_by,
+    )
+
+
+def _score(outcomes: tuple[CheckOutcome, ...], policy: ScoringPolicy) -> tuple[ScoredSymbol, ...]:
+    fired: dict[str, ScoredSymbol] = {}
+    for outcome in outcomes:
+        for result in (*outcome.results, *_outcome_result(outcome)):
+            scored = _scored(result, policy)
+            # A symbol that fires twice in one message counts once, with its larger score and all its options.
+            fired[result.name] = _merge(fired[result.name], scored) if result.name in fired else scored
+    for composite in policy.composites:
+        if composite.expression.matches(fired):
+            fired[composite.name] = _scored(SymbolResult(composite.name), policy)
+    return tuple(fired.values())
+
+
+def _outcome_result(outcome: CheckOutcome) -> tuple[SymbolResult, ...]:
+    failed, timed_out = outcome_symbols(outcome.check)
+    if outcome.status is Status.FAILED:
+        return (SymbolResult(failed.name),)
+    return (SymbolResult(timed_out.name),) if outcome.status is Status.TIMED_OUT else ()
+
+
+def _scored(result: SymbolResult, policy: ScoringPolicy) -> ScoredSymbol:
+    symbol = policy.symbols.get(result.name)
+    score = policy.score_of(result.name) * result.weight
+    return ScoredSymbol(result.name, score + 0.0, result.options, symbol.description if symbol else "")
+
+
+def _merge(first: ScoredSymbol, second: ScoredSymbol) -> ScoredSymbol:
+    options = tuple(dict.fromkeys((*first.options, *second.options)))
+    return ScoredSymbol(first.name, max(first.score, second.score, key=abs), options, first.description)
+
+
+def _forced(symbols: tuple[ScoredSymbol, ...], policy: ScoringPolicy) -> tuple[str, Action] | None:
+    forced = [(item.name, policy.forced_actions[item.name]) for item in symbols if item.name in policy.forced_actions]
+    return max(forced, key=lambda pair: pair[1].severity, default=None)
+
+
+def _from_score(score: float, thresholds: Mapping[Action, float]) -> Action:
+    reached = [action for action, threshold in thresholds.items() if score >= threshold]
+    return max(reached, key=lambda action: action.severity, default=Action.NO_ACTION)
+
+
+def _failed(outcomes: tuple[CheckOutcome, ...], policy: ScoringPolicy) -> str:
+    ended_badly = (Status.FAILED, Status.TIMED_OUT)
+    failed = (item.check for item in outcomes if item.status in ended_badly)
+    return next((name for name in failed if name in policy.soft_reject_on_failure), "")

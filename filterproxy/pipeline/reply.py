@@ -1,0 +1,64 @@
+"""From an action to what a listener does with it: one table, for every listener and mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from filterproxy.core.action import Action
+from filterproxy.core.reply import Reply
+from filterproxy.core.scan_result import ScanResult
+
+Mode = Literal["enforce", "observe"]
+
+_REFUSALS = (Action.SOFT_REJECT, Action.REJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a listener can do with a message.
+
+    `in_session` is false for a content filter: the client has its 250 already and a 5xx would become a bounce.
+    `can_hold` is true where the MTA has a hold queue (milter).
+    """
+
+    listener: str
+    in_session: bool = True
+    can_hold: bool = False
+    on_reject: Action = Action.ADD_HEADER
+    quarantine_fallback: Action = Action.ADD_HEADER
+    header_profile: Literal["spamassassin", "rspamd"] = "spamassassin"
+
+
+def effective_action(action: Action, delivery: Delivery, mode: Mode) -> Action:
+    """Return what is really done here: `greylist` does nothing yet, observe mode only marks, and so on."""
+    if action is Action.GREYLIST:
+        return Action.NO_ACTION
+    if mode == "observe":
+        return min(action, Action.ADD_HEADER, key=lambda item: item.severity)
+    if action is Action.QUARANTINE and not delivery.can_hold:
+        action = delivery.quarantine_fallback
+    if action in _REFUSALS and not delivery.in_session:
+        return delivery.on_reject
+    return action
+
+
+def reply_for(action: Action, result: ScanResult, message_id: str) -> Reply | None:
+    """Return the reply for an effective action, None when the message goes on or is dropped silently."""
+    if action is Action.REJECT:
+        return Reply.of(554, "5.7.1", f"{_reason(result)} (id {message_id})")
+    if action is Action.SOFT_REJECT and result.failed_by:
+        return Reply.of(451, "4.3.0", f"Temporary failure, please try again later (id {message_id})")
+    if action is Action.SOFT_REJECT:
+        return Reply.of(451, "4.7.1", f"Try again later (id {message_id})")
+    return None
+
+
+def failure_reply(message_id: str) -> Reply:
+    """Return the bland reply for a failure of our own; always temporary."""
+    return Reply.of(451, "4.3.0", f"Temporary failure, please try again later (id {message_id})")
+
+
+def _reason(result: ScanResult) -> str:
+    forced = next((item for item in result.symbols if item.name == result.forced_by), None)
+    return f"Message rejected: {forced.description[:120]}" if forced and forced.description else "Spam message rejected"

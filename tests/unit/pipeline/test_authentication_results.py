@@ -1,0 +1,64 @@
+"""Authentication-Results: written strictly, and recognised however it is disguised."""
+
+from __future__ import annotations
+
+import authres
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filterproxy.core.authentication import MethodResult
+from filterproxy.pipeline.authentication_results import authentication_results_value, carries_authserv_id
+
+
+def test_one_result_a_line():
+    value = authentication_results_value(
+        "mx.example.org",
+        [
+            MethodResult("spf", "fail", (("smtp.mailfrom", "a@example.net"),), 'the policy "says" no'),
+            MethodResult("dkim", "pass", (("header.d", "example.net"), ("header.s", ""))),
+        ],
+    )
+    assert value == (
+        "mx.example.org;\n\t"
+        'spf=fail reason="the policy \\"says\\" no" smtp.mailfrom=a@example.net;\n\t'
+        "dkim=pass header.d=example.net"
+    )
+
+
+def test_nothing_checked_is_none():
+    assert authentication_results_value("mx.example.org", []) == "mx.example.org; none"
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_any_value_is_read_back_by_a_strict_parser_as_one_result(value, reason):
+    written = authentication_results_value(
+        "mx.example.org", [MethodResult("spf", "fail", (("smtp.mailfrom", value),), reason)]
+    )
+    parsed = authres.AuthenticationResultsHeader.parse_value(written.replace("\n\t", " "))
+    assert [(result.method, result.result) for result in parsed.results] == [("spf", "fail")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" mx.example.org; spf=pass",
+        b"MX.Example.ORG ; spf=pass",
+        b"\r\n\tmx.example.org 1; spf=pass",
+        b" (a comment) mx.example.org; spf=pass",
+        b" (nested (deep) \\) comment) mx.example.org; none",
+        b' "mx.example.org"; spf=pass',
+        b' "mx.example\\.org"; spf=pass',
+        b" mx.example.org.; spf=pass",
+        b" mx.example.org(comment); spf=pass",
+        b" (never closed mx.other.org",
+        b"",
+    ],
+)
+def test_what_names_us_or_cannot_be_read_is_ours(value):
+    assert carries_authserv_id(value, "mx.example.org")
+
+
+@pytest.mark.parametrize("value", [b" other.example; spf=pass", b" mx.example.org.evil; x", b" xmx.example.org; none"])
+def test_other_hosts_are_left_alone(value):
+    assert not carries_authserv_id(value, "mx.example.org")

@@ -1,0 +1,53 @@
+"""One table from action to what a listener does."""
+
+from __future__ import annotations
+
+import pytest
+
+from filterproxy.core.action import Action
+from filterproxy.core.scan_result import ScanResult
+from filterproxy.core.symbol import ScoredSymbol
+from filterproxy.pipeline.reply import Delivery, effective_action, reply_for
+
+PROXY = Delivery("smtp")
+MILTER = Delivery("milter", can_hold=True)
+CONTENT_FILTER = Delivery("smtp", in_session=False)
+DISCARDING = Delivery("smtp", in_session=False, on_reject=Action.DISCARD, quarantine_fallback=Action.REJECT)
+
+
+@pytest.mark.parametrize(
+    ("action", "proxy", "milter", "content_filter", "discarding", "observed"),
+    [
+        ("no action", "no action", "no action", "no action", "no action", "no action"),
+        ("greylist", "no action", "no action", "no action", "no action", "no action"),
+        ("add header", "add header", "add header", "add header", "add header", "add header"),
+        ("rewrite subject", "rewrite subject", "rewrite subject", "rewrite subject", "rewrite subject", "add header"),
+        ("quarantine", "add header", "quarantine", "add header", "discard", "add header"),
+        ("soft reject", "soft reject", "soft reject", "add header", "discard", "add header"),
+        ("reject", "reject", "reject", "add header", "discard", "add header"),
+        ("discard", "discard", "discard", "discard", "discard", "add header"),
+    ],
+)
+def test_the_table(action, proxy, milter, content_filter, discarding, observed):
+    wanted = Action(action)
+    assert effective_action(wanted, PROXY, "enforce") == proxy
+    assert effective_action(wanted, MILTER, "enforce") == milter
+    assert effective_action(wanted, CONTENT_FILTER, "enforce") == content_filter
+    assert effective_action(wanted, DISCARDING, "enforce") == discarding
+    for delivery in (PROXY, MILTER, CONTENT_FILTER, DISCARDING):
+        assert effective_action(wanted, delivery, "observe") == observed
+
+
+def test_replies_are_5xx_only_for_reject_and_name_the_message():
+    result = ScanResult(Action.REJECT, 20, 6, 15)
+    assert str(reply_for(Action.REJECT, result, "4ABC")) == "554 5.7.1 Spam message rejected (id 4ABC)"
+    assert str(reply_for(Action.SOFT_REJECT, result, "4ABC")) == "451 4.7.1 Try again later (id 4ABC)"
+    assert reply_for(Action.DISCARD, result, "4ABC") is None
+    assert reply_for(Action.ADD_HEADER, result, "4ABC") is None
+
+
+def test_a_forced_reject_says_why_on_one_line():
+    symbol = ScoredSymbol("DENY", 0, ("evil@example.net",), "Sender is on the deny list\r\n250 ok")
+    result = ScanResult(Action.REJECT, 0, 6, 15, symbols=(symbol,), forced_by="DENY")
+    reply = str(reply_for(Action.REJECT, result, "4ABC"))
+    assert reply == "554 5.7.1 Message rejected: Sender is on the deny list  250 ok (id 4ABC)"
