@@ -43,8 +43,8 @@ def installed_data() -> Path:
 def resolve_data(path: str, base_dir: Path) -> Path:
     """Return the place of a configured path, which may be a glob pattern (`rules/*.yml`) in its last parts.
 
-    A relative path starts at the configuration's folder. When nothing is there, `models/default` and `rules/…` are taken
-    from the installed package. The result may not exist: whoever reads it says so with the key it came from.
+    A relative path starts at the configuration's folder. When nothing is there, `models/default` and `rules/…` are
+    taken from the installed package. The result may not exist: whoever reads it says so with the key it came from.
     """
     local = base_dir / path
     if Path(path).is_absolute() or _exists(local) or not _is_shipped(path):

@@ -1,0 +1,1 @@
+"""State that outlives a process: the history of messages and small values of checks."""

@@ -1,0 +1,66 @@
+"""Opening the database file: pragmas, permissions, and words for what is wrong.
+
+The rule: every connection is opened here, so that all of them agree on WAL, time-outs and who may read the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from filterproxy.core.errors import ConfigError, FilterproxyError
+from filterproxy.services.store.schema import migrate
+
+BUSY_SECONDS = 5.0
+
+
+class StoreError(FilterproxyError):
+    """The store cannot answer or take a value now."""
+
+
+def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Return a connection to an up-to-date database, made if it is not there.
+
+    Raises ConfigError when folder or file may not be written or the database is of a newer version, and
+    sqlite3.Error when it cannot be used now (locked, full, damaged). The connection may move between threads.
+    """
+    _create(path)
+    connection = _connect(path, busy_seconds)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # With WAL a crash of the machine may lose the newest rows but never damages the file.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        migrate(connection, str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Return a connection that changes nothing; raise sqlite3.Error."""
+    return _connect(path, busy_seconds, mode="ro")
+
+
+def _connect(path: Path, busy_seconds: float, mode: str = "rw") -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _create(path: Path) -> None:
+    """Make folder and file: the history is about people's mail, so only owner and group may read it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(13, "the folder is not writable")
+    except OSError as error:
+        reason = f"cannot write the store: {error.strerror or error}"
+        raise ConfigError(reason, file=str(path), hint="set 'store:' to a file this user may write") from error
