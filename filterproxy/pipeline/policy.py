@@ -84,10 +84,10 @@ def _score(outcomes: tuple[CheckOutcome, ...], policy: ScoringPolicy) -> tuple[S
 
 
 def _outcome_result(outcome: CheckOutcome) -> tuple[SymbolResult, ...]:
+    if outcome.status not in (Status.FAILED, Status.TIMED_OUT):
+        return ()
     failed, timed_out = outcome_symbols(outcome.check)
-    if outcome.status is Status.FAILED:
-        return (SymbolResult(failed.name),)
-    return (SymbolResult(timed_out.name),) if outcome.status is Status.TIMED_OUT else ()
+    return (SymbolResult(failed.name if outcome.status is Status.FAILED else timed_out.name),)
 
 
 def _scored(result: SymbolResult, policy: ScoringPolicy) -> ScoredSymbol:
