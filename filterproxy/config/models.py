@@ -131,6 +131,9 @@ Thresholds = Annotated[dict[str, float], AfterValidator(_actions)]
 ForcedActions = Annotated[dict[str, str], AfterValidator(_forced)]
 
 
+DEFAULT_CHECKS = ("spf", "dkim", "dmarc", "arc", "iprev", "helo", "bayes", "rules", "gtube")
+
+
 class Settings(Model):
     """The configuration file."""
 
@@ -160,4 +163,8 @@ class Settings(Model):
     subject: str = "***SPAM*** %s"
     scores: dict[str, float] = {}
     force_actions: ForcedActions = Field(default={}, validate_default=True)
-    checks: dict[str, dict[str, Any] | None] = {}
+    # Without this key the default set runs; a `checks` key replaces the whole set (installed is not enabled).
+    checks: dict[str, dict[str, Any] | None] = Field(
+        default_factory=lambda: {name: {} for name in DEFAULT_CHECKS},
+        description="The enabled checks with their settings; exactly these run.",
+    )
