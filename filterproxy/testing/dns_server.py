@@ -66,6 +66,7 @@ ELSEWHERE_FIRST = Behaviour(elsewhere_first=True)
 NO_EDNS = Behaviour(no_edns=True)
 HUGE = Behaviour(padding=_HUGE_STRINGS)
 _PROPER = Behaviour()
+_ESCAPES = {ord(char): f"\\{ord(char):03}" for char in ' "();@$'}
 
 
 def slow(seconds: float) -> Behaviour:
@@ -118,7 +119,7 @@ class DnsServer:
         """Replace all zone data, also while running."""
         data: dict[str, dict[str, list[dns.rdata.Rdata]]] = {}
         for owner, types in zones.items():
-            key = owner.rstrip(".").lower()
+            key = _text(_name(owner.rstrip(".")))
             data[key] = {rtype: [_rdata(rtype, value) for value in values] for rtype, values in types.items()}
         self._data = data
         self._existing = {name for owner in data for name in _ancestors(owner)}
@@ -297,14 +298,18 @@ def _ancestors(owner: str) -> list[str]:
 
 
 def _name(text: str) -> dns.name.Name:
-    return dns.name.from_text(text + ".", idna_codec=dns.name.IDNA_2008)
+    """Return the name, its labels taken as they are: `a b.example` has a space in its first label."""
+    if not text.isascii():
+        return dns.name.from_text(text + ".", idna_codec=dns.name.IDNA_2008)
+    plain = text.translate(_ESCAPES) if "\\" not in text else text
+    return dns.name.from_text(plain + ".")
 
 
 def _rdata(rtype: str, value: Any) -> dns.rdata.Rdata:
     if rtype in ("TXT", "SPF"):
         return dns.rdtypes.ANY.TXT.TXT(dns.rdataclass.IN, dns.rdatatype.from_text(rtype), _strings(value))
     if isinstance(value, tuple | list):
-        value = " ".join(str(item) for item in value)
+        value = " ".join(str(item) or "." for item in value)
     return dns.rdata.from_text("IN", rtype, value, origin=dns.name.root, relativize=False)
 
 
