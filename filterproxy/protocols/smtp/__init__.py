@@ -1,0 +1,1 @@
+"""SMTP without I/O: lines and dots, commands, parameters, XFORWARD, replies, and both sides' state tables."""
