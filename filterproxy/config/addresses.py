@@ -76,7 +76,7 @@ def parse_name_server(value: Any) -> Any:
     try:
         ipaddress.ip_address(address.host)
     except ValueError:
-        raise ValueError(f"{value!r} is no IP address; write 127.0.0.1, 127.0.0.1:53 or \"[::1]:53\"") from None
+        raise ValueError(f'{value!r} is no IP address; write 127.0.0.1, 127.0.0.1:53 or "[::1]:53"') from None
     return address
 
 

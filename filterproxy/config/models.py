@@ -21,12 +21,18 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _plain_smtp(address: SocketAddress) -> SocketAddress:
+    if address.scheme != "smtp":
+        raise ValueError(f"{address.scheme}:// next hops are not available in this version; use smtp://")
+    return address
+
+
 class NextHop(Model):
     """Where an SMTP listener relays to, with its time-outs (RFC 5321 section 4.5.3.2 gives the ideas)."""
 
-    address: Address
-    connect_timeout: Seconds = Field(10.0, gt=0)
-    command_timeout: Seconds = Field(30.0, gt=0)
+    address: Address = Field(description='`host:port`, `"[::1]:port"` or `unix:/path`.')
+    connect_timeout: Seconds = Field(10.0, gt=0, description="Until the connection stands.")
+    command_timeout: Seconds = Field(30.0, gt=0, description="For the reply to one command, the greeting included.")
     data_timeout: Seconds = Field(60.0, gt=0, description="From the final dot to the next hop's reply.")
     pool_size: int = Field(0, ge=0, description="Idle connections kept a worker; 0 opens one a session.")
 
@@ -39,34 +45,40 @@ class SmtpLimits(Model):
     """Limits and deadlines of an SMTP listener; each protects memory, descriptors or time."""
 
     message_size: Size = Field(50_000_000, ge=1, description="Larger messages get 552.")
-    recipients: int = Field(1000, ge=1)
+    recipients: int = Field(1000, ge=1, description="Recipients of a message; more get 452.")
     line_length: int = Field(65_536, ge=1000, description="Octets of one body line, without its line end.")
-    command_length: int = Field(2048, ge=512)
+    command_length: int = Field(2048, ge=512, description="Octets of one command line.")
     connections: int = Field(500, ge=1, description="Open sessions a worker; more get 421.")
+    client_connections: int = Field(50, ge=1, description="The same, of one client outside trusted_networks.")
     errors: int = Field(20, ge=1, description="Protocol errors in a session before 421.")
-    command_timeout: Seconds = Field(300.0, gt=0)
-    data_timeout: Seconds = Field(300.0, gt=0)
+    command_timeout: Seconds = Field(300.0, gt=0, description="How long a client may be silent between commands.")
+    data_timeout: Seconds = Field(300.0, gt=0, description="How long a client may be silent within a message.")
 
 
 class SmtpListener(Model):
     """An SMTP proxy: before-queue (a reject is given in session) or after-queue (a content filter)."""
 
-    type: Literal["smtp"]
-    address: Address
-    mode: Literal["before_queue", "after_queue"] = "before_queue"
+    type: Literal["smtp"] = Field(description="An SMTP proxy.")
+    address: Address = Field(description='Where to listen: `host:port`, `"[::1]:port"` or `unix:/path`.')
+    mode: Literal["before_queue", "after_queue"] = Field(
+        "before_queue", description="`before_queue` rejects in session; `after_queue` is a content filter."
+    )
     next_hop: Annotated[NextHop, BeforeValidator(_next_hop)] = Field(
-        default_factory=lambda: NextHop(address=SocketAddress("127.0.0.1", 10026))
+        default_factory=lambda: NextHop(address=SocketAddress("127.0.0.1", 10026)),
+        description="Where to relay to: an address, or a map with an address and time-outs.",
     )
     on_reject: Literal["add header", "discard"] = Field(
         "add header", description="after_queue: what a reject or soft reject becomes; a bounce never."
     )
-    quarantine_fallback: Literal["add header", "soft reject", "reject", "discard"] = "add header"
+    quarantine_fallback: Literal["add header", "soft reject", "reject", "discard"] = Field(
+        "add header", description="What `quarantine` becomes here, where nothing can be held."
+    )
     bare_newlines: Literal["reject", "normalize"] | None = Field(
         None, description="Default: reject, and normalize in after_queue mode."
     )
-    nul: Literal["pass", "reject"] = "pass"
-    headers: Literal["spamassassin", "rspamd"] = "spamassassin"
-    limits: SmtpLimits = SmtpLimits()
+    nul: Literal["pass", "reject"] = Field("pass", description="What to do with messages that contain NUL octets.")
+    headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    limits: SmtpLimits = Field(SmtpLimits(), description="Limits of this listener.")
 
 
 class MilterLimits(Model):
@@ -81,20 +93,20 @@ class MilterLimits(Model):
 class MilterListener(Model):
     """A milter for Postfix or sendmail."""
 
-    type: Literal["milter"]
-    address: Address
-    headers: Literal["spamassassin", "rspamd"] = "spamassassin"
+    type: Literal["milter"] = Field(description="A milter.")
+    address: Address = Field(description="Where to listen; a unix socket is faster than TCP.")
+    headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
     progress_interval: Seconds = Field(
         20.0, gt=0, description="How often the MTA is told that a scan still runs, below its content time-out (300s)."
     )
-    limits: MilterLimits = MilterLimits()
+    limits: MilterLimits = Field(MilterLimits(), description="Limits of this listener.")
 
 
 class HttpListener(Model):
     """Health and metrics over HTTP."""
 
-    type: Literal["http"]
-    address: Address
+    type: Literal["http"] = Field(description="Health and metrics.")
+    address: Address = Field(description="Where to listen; keep it on loopback.")
 
 
 Listener = Annotated[SmtpListener | MilterListener | HttpListener, Field(discriminator="type")]
@@ -103,9 +115,9 @@ Listener = Annotated[SmtpListener | MilterListener | HttpListener, Field(discrim
 class Dns(Model):
     """Which servers to ask; without `nameservers` those of /etc/resolv.conf."""
 
-    nameservers: tuple[NameServer, ...] = ()
+    nameservers: tuple[NameServer, ...] = Field((), description="A resolver of your own answers best, on loopback.")
     timeout: Seconds = Field(2.0, gt=0, description="For one question, retries included.")
-    cache_entries: int = Field(20_000, ge=0)
+    cache_entries: int = Field(20_000, ge=0, description="Answers kept in memory by each worker.")
     max_ttl: Seconds = Field(3600.0, ge=1, description="Longest time an answer is kept.")
     max_negative_ttl: Seconds = Field(300.0, ge=1, description="Longest time 'does not exist' is kept.")
 
@@ -113,7 +125,7 @@ class Dns(Model):
 class Log(Model):
     """Where the log goes: stderr, syslog or a file."""
 
-    to: str = "stderr"
+    to: str = Field("stderr", min_length=1, description="`stderr`, `syslog` (facility mail) or a file.")
 
 
 def _actions(value: dict[str, float]) -> dict[Action, float]:
@@ -131,20 +143,36 @@ Thresholds = Annotated[dict[str, float], AfterValidator(_actions)]
 ForcedActions = Annotated[dict[str, str], AfterValidator(_forced)]
 
 
-DEFAULT_CHECKS = ("spf", "dkim", "dmarc", "arc", "iprev", "helo", "bayes", "rules", "gtube")
+DEFAULT_CHECKS: tuple[str, ...] = ("spf", "dkim", "dmarc", "arc", "iprev", "helo", "bayes", "rules", "gtube")
+
+
+def _default_checks() -> dict[str, dict[str, Any] | None]:
+    return {name: {} for name in DEFAULT_CHECKS}
 
 
 class Settings(Model):
     """The configuration file."""
 
-    include: tuple[str, ...] = ()
-    hostname: str = Field(default_factory=socket.getfqdn)
-    listeners: tuple[Listener, ...] = ()
-    trusted_networks: Networks = Field(default=("127.0.0.0/8", "::1"), validate_default=True)
-    local_networks: Networks = Field(default=(), validate_default=True)
-    local_domains: frozenset[str] = frozenset()
-    relay_domains: frozenset[str] = frozenset()
-    mode: Literal["enforce", "observe"] = "enforce"
+    include: tuple[str, ...] = Field(
+        (), description="Files laid under this one, in order; names or patterns relative to this file."
+    )
+    hostname: str = Field(
+        default_factory=socket.getfqdn,
+        min_length=1,
+        description="Our HELO name and authserv-id; the default is the machine's name.",
+    )
+    listeners: tuple[Listener, ...] = Field((), description="Where mail comes in; `run` needs at least one.")
+    trusted_networks: Networks = Field(
+        default=("127.0.0.0/8", "::1"),
+        validate_default=True,
+        description="Clients that may say who the real client is (XFORWARD).",
+    )
+    local_networks: Networks = Field(default=(), validate_default=True, description="Our own clients.")
+    local_domains: frozenset[str] = Field(frozenset(), description="Our own domains.")
+    relay_domains: frozenset[str] = Field(frozenset(), description="Domains that we accept mail for and pass on.")
+    mode: Literal["enforce", "observe"] = Field(
+        "enforce", description="`observe` scans, logs and marks, and never rejects."
+    )
     workers: int = Field(0, ge=0, le=256, description="0 is one a core.")
     deadline: Seconds = Field(20.0, gt=0, description="For a whole message, below the MTA's own time-out.")
     step_limit: Seconds = Field(
@@ -153,18 +181,29 @@ class Settings(Model):
         description="Longest time a check may hold a worker's event loop before it is stopped; 0 is no limit.",
     )
     drain_timeout: Seconds = Field(30.0, ge=0, description="How long sessions may finish after SIGTERM.")
-    failure_policy: Literal["tempfail", "accept"] = "tempfail"
-    max_scan_size: Size = Field(10_000_000, ge=1024)
-    dns: Dns = Dns()
-    store: str = "sqlite:///var/lib/filterproxy/state.db"
-    history_retention: Seconds = Field(30 * 86400.0, ge=0)
-    log: Log = Log()
-    actions: Thresholds = Field(default={"add_header": 6.0, "reject": 15.0}, validate_default=True)
-    subject: str = "***SPAM*** %s"
-    scores: dict[str, float] = {}
-    force_actions: ForcedActions = Field(default={}, validate_default=True)
+    failure_policy: Literal["tempfail", "accept"] = Field(
+        "tempfail", description="What mail gets when the filter itself cannot decide."
+    )
+    max_scan_size: Size = Field(10_000_000, ge=1024, description="Larger mail is scanned in its first part.")
+    dns: Dns = Field(Dns(), description="How DNS is asked.")
+    store: str = Field(
+        "sqlite:///var/lib/filterproxy/state.db",
+        description="The database of history and state; learned state lies beside it.",
+    )
+    history_retention: Seconds = Field(30 * 86400.0, ge=0, description="How long history is kept; 0 keeps none.")
+    log: Log = Field(Log(), description="Where the log goes.")
+    actions: Thresholds = Field(
+        default={"add_header": 6.0, "reject": 15.0},
+        validate_default=True,
+        description="The score at which each action begins.",
+    )
+    subject: str = Field("***SPAM*** %s", description="The new subject for `rewrite subject`; %s is the old one.")
+    scores: dict[str, float] = Field({}, description="Scores by symbol, instead of the symbols' own.")
+    force_actions: ForcedActions = Field(
+        default={}, validate_default=True, description="Actions that a symbol forces, whatever the score."
+    )
     # Without this key the default set runs; a `checks` key replaces the whole set (installed is not enabled).
     checks: dict[str, dict[str, Any] | None] = Field(
-        default_factory=lambda: {name: {} for name in DEFAULT_CHECKS},
+        default_factory=_default_checks,
         description="The enabled checks with their settings; exactly these run.",
     )
