@@ -30,10 +30,11 @@ def explain(
 ) -> None:
     """Explain a symbol (where it comes from, its score) or a message (what each symbol added, what would change it)."""
     sender = Sender(ip, helo, mail_from, tuple(rcpt or ()))
-    raise typer.Exit(asyncio.run(_explain(subject, config, sender, offline)))
+    is_path = subject == "-" or os.path.lexists(subject)
+    raise typer.Exit(asyncio.run(_explain(subject, is_path, config, sender, offline)))
 
 
-async def _explain(subject: str, config: Path | None, sender: Sender, offline: bool) -> int:
+async def _explain(subject: str, is_path: bool, config: Path | None, sender: Sender, offline: bool) -> int:
     from filterproxy.app.compose import open_pipeline
     from filterproxy.cli.faults import explain_faults
 
@@ -42,7 +43,7 @@ async def _explain(subject: str, config: Path | None, sender: Sender, offline: b
             if subject in opened.pipeline.checks.symbols:
                 _print_symbol(subject, opened)
                 return ExitStatus.OK
-            if subject != "-" and not os.path.lexists(subject):
+            if not is_path:
                 return _unknown(subject, opened)
             return await _print_messages(subject, opened, sender)
 
