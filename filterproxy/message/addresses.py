@@ -19,9 +19,8 @@ _SIMPLE = re.compile(
 )
 _ENCODED_WORD = r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?="
 _ATOM = r"\s++|[^\s\"(),:;<>@\\\[\]=]++|\\.|\[[^\[\]]*+\]|."
-_TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*+"?|{_ENCODED_WORD}|{_ATOM}', re.DOTALL)
+_TOKEN = re.compile(rf'"[^"\\]*+(?:\\.[^"\\]*+)*("?)|{_ENCODED_WORD}|{_ATOM}', re.DOTALL)
 _TOKEN_WITHOUT_QUOTES = re.compile(rf"{_ENCODED_WORD}|{_ATOM}", re.DOTALL)
-_CLOSED_QUOTE = re.compile(r'"(?:[^"\\]|\\.)*+"\Z', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _DEFAULT_LIMITS = Limits()
@@ -82,7 +81,7 @@ class _Parser:
                     position = end
                     continue
                 comments = False
-            elif lexeme[0] == '"' and pattern is _TOKEN and not _CLOSED_QUOTE.match(lexeme):
+            elif lexeme[0] == '"' and pattern is _TOKEN and not match[1]:
                 pattern, position = _TOKEN_WITHOUT_QUOTES, position + 1
                 continue
             self._take(lexeme)

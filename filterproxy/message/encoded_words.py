@@ -13,7 +13,7 @@ from filterproxy.message.limits import Limits
 from filterproxy.message.transfer import decode_base64
 
 # At most four stray `?` in the text keep the search linear; the charset may carry a language (RFC 2231 section 5).
-_WORD = re.compile(r"=\?([^?\s]{1,80}+)\?([bBqQ])\?([^?]*+(?:\?(?!=)[^?]*+){0,4}+)\?=")
+_WORD = re.compile(r"=\?([^?\s]{1,80}+)\?([bBqQ])\?([^?]*+(?:\?(?!=)[^?]*+){0,4})\?=")
 _CONTROLS = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 

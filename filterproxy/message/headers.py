@@ -14,8 +14,8 @@ from functools import lru_cache
 from filterproxy.message.encoded_words import decode_words
 from filterproxy.message.limits import Limits
 
-# A field: name, colon, value with its continuation lines (possessive, so that no input makes it go back).
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+# A field: name, colon, value with its continuation lines (no input makes it go back).
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)\n?")
 _INNER_FIELD = re.compile(rb"(?!--)" + _FIELD.pattern)
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _BREAKS = re.compile(r"[\r\n\0]+[ \t]*")

@@ -14,7 +14,7 @@ class Limits:
 
     `headers` fields of one header block, `header_value` bytes of a field that are decoded (the raw field stays
     whole). `nesting` levels of multipart and message/rfc822. `text` characters of decoded text in all, `html` of
-    HTML source in all, `html_tags` counts `<`. `charset_detections` parts whose broken charset is guessed.
+    HTML source in all, `html_tags` of all HTML parts. `charset_detections` parts whose broken charset is guessed.
     """
 
     headers: int = 10_000
@@ -26,7 +26,7 @@ class Limits:
     parts: int = 5_000
     text: int = 2_000_000
     html: int = 2_000_000
-    html_tags: int = 20_000
+    html_tags: int = 50_000
     urls: int = 1_000
     url_length: int = 2_048
     attachments: int = 1_000

@@ -14,7 +14,7 @@ from filterproxy.message.headers import Headers, parse_headers
 from filterproxy.message.html import HtmlDocument, parse_html
 from filterproxy.message.limits import Limits
 from filterproxy.message.mime import Part, parse_parts
-from filterproxy.message.urls import Url, parse_url, scan_text, unique
+from filterproxy.message.urls import Url, parse_href, scan_text, unique
 
 _DEFAULT_LIMITS = Limits()
 
@@ -102,16 +102,20 @@ class Message:
     def html(self) -> tuple[HtmlDocument, ...]:
         """Return the HTML parts."""
         documents: list[HtmlDocument] = []
-        left = self.limits.html
+        left, tags = self.limits.html, self.limits.html_tags
         for part in self.parts:
             if part.content_type != "text/html" or part.is_container:
                 continue
             if left <= 0:
                 self._defects.add("html_limit")
                 break
-            source = part.text[:left]
+            source = part.text
+            if len(source) > left:
+                source = source[:left]
+                self._defects.add("html_limit")
+            documents.append(parse_html(source, tags, self._defects))
             left -= len(source) + 1
-            documents.append(parse_html(source, self.limits, self._defects))
+            tags = max(tags - source.count("<"), 0)
         return tuple(documents)
 
     @cached_property
@@ -144,11 +148,11 @@ class Message:
         yield from scan_text(self.subject, "header", limits, defects)
         for document in self.html:
             for link in document.links:
-                url = parse_url(link.href, "html", limits, defects, display=link.text)
+                url = parse_href(link.href, "html", limits, defects, link.text)
                 if url is not None:
                     yield url
             for resource in document.resources:
-                url = parse_url(resource, "html", limits, defects)
+                url = parse_href(resource, "html", limits, defects)
                 if url is not None:
                     yield url
         yield from scan_text(self.text, "text", limits, defects)
@@ -161,12 +165,16 @@ class Message:
     @property
     def defects(self) -> frozenset[str]:
         """Return the names (keys of `DEFECTS`) of what is wrong or was cut; parses whatever was not parsed yet."""
-        self._find_all_defects()
+        self._read_all()
         return frozenset(self._defects)
 
-    def _find_all_defects(self) -> None:
-        for _ in (self.parts, self.text, self.urls, self.attachments, self.header_from, self.subject):
-            pass
+    def _read_all(self) -> None:
+        """Read everything that may leave a defect, so that the answer does not depend on what was read before."""
+        _ = (self.text, self.urls, self.header_from)
+        for header in self.headers:
+            _ = header.value
+        for attachment in self.attachments:
+            _ = attachment.members
         if b"\0" in self.raw:
             self._defects.add("nul")
         if self.raw.count(b"\r") != self.raw.count(b"\r\n"):

@@ -63,7 +63,8 @@ class Part:
     @property
     def charset(self) -> str:
         """Return the declared charset in lower case, empty when there is none."""
-        return self.parameters.get("charset", "").strip().lower()
+        label = self.parameters.get("charset", "").split(None, 1)
+        return label[0].lower() if label else ""
 
     @cached_property
     def disposition(self) -> str:

@@ -12,7 +12,7 @@ from filterproxy.message.charset import decode_text
 from filterproxy.message.encoded_words import decode_words
 from filterproxy.message.limits import Limits
 
-_PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.DOTALL)
+_PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"?|([^;]*+))', re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*+\)")
 _SECTION = re.compile(r"([^*]++)(?:\*(\d{1,4}))?(\*)?\Z")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
