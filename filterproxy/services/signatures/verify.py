@@ -1,0 +1,88 @@
+"""Verification of every DKIM signature of a message, up to a limit (RFC 6376 section 6).
+
+The one rule: only a signature that covers the whole body, by a key that may be used, is a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from filterproxy.core.ports import Resolver, ScanPool
+from filterproxy.message import Message
+from filterproxy.services.signatures.content import SignedContent
+from filterproxy.services.signatures.keys import Keys, fetch_keys, key_name
+from filterproxy.services.signatures.result import SignatureProblem, SignatureResult, permerror
+from filterproxy.services.signatures.signature import Signature, describe, parse_signature, read_tags
+
+# Above this many octets hashing takes longer than the hop to another thread.
+INLINE_SIZE = 262_144
+
+
+async def verify_dkim(
+    message: Message, resolver: Resolver, pool: ScanPool, now: datetime, *, limit: int = 10
+) -> tuple[SignatureResult, ...]:
+    """Return one result for each of the topmost `limit` signatures, in their order; empty without any."""
+    if "dkim-signature" not in message.headers:
+        return ()
+    content = SignedContent(message)
+    read = [_read(content, number, now) for number in range(min(limit, len(content.by_name[b"dkim-signature"])))]
+    signatures = [item for item in read if isinstance(item, Signature)]
+    keys = await fetch_keys(resolver, [key_name(item.selector, item.domain) for item in signatures])
+    if signatures and message.size > INLINE_SIZE:
+        return await pool.run(_verify_all, content, read, keys)
+    return _verify_all(content, read, keys)
+
+
+def _read(content: SignedContent, number: int, now: datetime) -> Signature | SignatureResult:
+    field = content.by_name[b"dkim-signature"][number]
+    tags: dict[bytes, bytes] = {}
+    try:
+        tags = read_tags(field)
+        if content.malformed:
+            raise permerror("the header begins with a continuation line")
+        return parse_signature(field, tags, now)
+    except SignatureProblem as problem:
+        return describe(tags, problem.word, problem.reason)
+
+
+def _verify_all(
+    content: SignedContent, read: Sequence[Signature | SignatureResult], keys: Keys
+) -> tuple[SignatureResult, ...]:
+    return tuple(_verify(content, item, keys) if isinstance(item, Signature) else item for item in read)
+
+
+def _verify(content: SignedContent, signature: Signature, keys: Keys) -> SignatureResult:
+    key = keys[key_name(signature.selector, signature.domain)]
+    if isinstance(key, SignatureProblem):
+        return signature.result(key.word, key.reason)
+    if key.algorithm != signature.algorithm:
+        return signature.result("permerror", f"key is not for {signature.algorithm}")
+    identity_domain = signature.identity.rpartition("@")[2].lower()
+    if key.exact_identity and identity_domain != signature.domain:
+        return signature.result("permerror", "key does not allow a subdomain in i= (t=s)")
+    try:
+        covered = check_body(content, signature.body_form, signature.length, signature.body_hash)
+    except SignatureProblem as problem:
+        return signature.result(problem.word, problem.reason)
+    # A From that the signer did not see may not ride along (RFC 6376 section 8.15): one more than present is hashed.
+    names = (*signature.signed, b"from")
+    digest = content.header_hash(names, signature.header_form, signature.field)
+    if not key.verifies(signature.signature, digest):
+        word = "neutral" if key.testing else "fail"
+        return signature.result(word, "signature did not verify")
+    if not covered:
+        return signature.result("policy", "l= leaves a part of the body unsigned")
+    return signature.result("pass", "key is for testing" if key.testing else "")
+
+
+def check_body(content: SignedContent, form: bytes, length: int | None, expected: bytes) -> bool:
+    """Tell whether the hash covers the whole body; raise SignatureProblem when it is not the body's."""
+    if content.truncated:
+        raise SignatureProblem("neutral", "message too large to verify")
+    size = len(content.body(form))
+    if length is not None and length > size:
+        raise permerror("l= is larger than the body")
+    if content.body_hash(form, length) != expected:
+        raise SignatureProblem("fail", "body hash did not verify")
+    return length is None or length == size
