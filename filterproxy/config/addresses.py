@@ -83,15 +83,15 @@ def parse_name_server(value: Any) -> Any:
 NameServer = Annotated[SocketAddress, BeforeValidator(parse_name_server), WithJsonSchema({"type": "string"})]
 
 
-def parse_networks(value: Any) -> Any:
-    """Return the networks of a list of texts; a bare address is a network of one; raise ValueError otherwise."""
-    if not isinstance(value, list | tuple):
-        return value
-    return tuple(item if not isinstance(item, str) else ipaddress.ip_network(item, strict=False) for item in value)
+def parse_network(value: Any) -> Any:
+    """Return the network of a text; a bare address is a network of one, host bits are cut; raise ValueError."""
+    try:
+        return ipaddress.ip_network(value, strict=False) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f'{value!r} is no network; write 192.0.2.0/24, 192.0.2.1 or "2001:db8::/32"') from None
 
 
-Networks = Annotated[
-    tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
-    BeforeValidator(parse_networks),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network), WithJsonSchema({"type": "string"})
 ]
+Networks = tuple[Network, ...]

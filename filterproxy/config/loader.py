@@ -16,7 +16,7 @@ from filterproxy.config.merge import Merged, read_layers
 from filterproxy.config.models import Settings, SmtpListener
 from filterproxy.config.problems import LATER_CHECKS, NOT_AVAILABLE, describe, nearest
 from filterproxy.config.store_url import parse_store
-from filterproxy.config.yaml_loader import KeyPath, format_path
+from filterproxy.config.yaml_loader import KeyPath, YamlDocument, format_path
 from filterproxy.core.check import CheckConfig
 from filterproxy.core.errors import ConfigError, ConfigErrors
 
@@ -46,7 +46,9 @@ class Loaded:
         """Return where a value came from: `FILE:LINE`, or `default`."""
         path = tuple(key.split(".")) if isinstance(key, str) else key
         document = self.merged.owner(path)
-        return "default" if document is None else f"{document.file}:{document.mark(path).line}"
+        if document is None or not _is_written(path, document):
+            return "default"
+        return f"{document.file}:{document.mark(path).line}"
 
     def error(self, path: KeyPath, reason: str, *, hint: str = "", of_key: bool = False) -> ConfigError:
         """Return (not raise) the error for a key or its value, placed where it was written."""
@@ -133,6 +135,17 @@ class _Loading:
                 )
             )
             return None
+
+
+def _is_written(path: KeyPath, document: YamlDocument) -> bool:
+    """Tell whether the file has the value itself, or a shorthand it was made from (`next_hop: "host:25"`)."""
+    if path in document.values:
+        return True
+    nearest_written = max((known for known in document.values if known == path[: len(known)]), key=len)
+    value = document.data
+    for piece in nearest_written:
+        value = value[piece]
+    return not isinstance(value, dict | list) and path[len(nearest_written) :] == ("address",)
 
 
 def _place(merged: Merged, path: KeyPath, reason: str, *, hint: str = "", of_key: bool = False) -> ConfigError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema
 
 from filterproxy.config.addresses import Address, NameServer, Networks, SocketAddress
 from filterproxy.core.action import Action
@@ -128,19 +128,23 @@ class Log(Model):
     to: str = Field("stderr", min_length=1, description="`stderr`, `syslog` (facility mail) or a file.")
 
 
-def _actions(value: dict[str, float]) -> dict[Action, float]:
-    thresholds = {Action.parse(word): score for word, score in value.items()}
-    if Action.NO_ACTION in thresholds:
+def _parse_action(value: Any) -> Any:
+    return Action.parse(value) if isinstance(value, str) else value
+
+
+def _no_threshold_for_no_action(value: dict[Action, float]) -> dict[Action, float]:
+    if Action.NO_ACTION in value:
         raise ValueError("'no action' has no threshold: it is what is left below the others")
-    return thresholds
+    return value
 
 
-def _forced(value: dict[str, str]) -> dict[str, Action]:
-    return {name: Action.parse(word) for name, word in value.items()}
-
-
-Thresholds = Annotated[dict[str, float], AfterValidator(_actions)]
-ForcedActions = Annotated[dict[str, str], AfterValidator(_forced)]
+ActionWord = Annotated[
+    Action,
+    BeforeValidator(_parse_action),
+    WithJsonSchema({"enum": sorted({action.value for action in Action} | {action.key for action in Action})}),
+]
+Thresholds = Annotated[dict[ActionWord, float], AfterValidator(_no_threshold_for_no_action)]
+ForcedActions = dict[str, ActionWord]
 
 
 DEFAULT_CHECKS: tuple[str, ...] = ("spf", "dkim", "dmarc", "arc", "iprev", "helo", "bayes", "rules", "gtube")
@@ -198,7 +202,7 @@ class Settings(Model):
         description="The score at which each action begins.",
     )
     subject: str = Field("***SPAM*** %s", description="The new subject for `rewrite subject`; %s is the old one.")
-    scores: dict[str, float] = Field({}, description="Scores by symbol, instead of the symbols' own.")
+    scores: dict[str, FiniteFloat] = Field({}, description="Scores by symbol, instead of the symbols' own.")
     force_actions: ForcedActions = Field(
         default={}, validate_default=True, description="Actions that a symbol forces, whatever the score."
     )

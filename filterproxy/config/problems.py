@@ -111,9 +111,10 @@ def _words(
         later = any(_matches(full, pattern) and given == value for pattern, value in LATER_VALUES)
         reason = NOT_AVAILABLE if later else f"unknown value {_shown(given)}"
         return reason, "valid: " + str(context["expected"]).replace("'", "").replace(" or ", ", "), False
+    of_key = detail["loc"][-1:] == ("[key]",)
     if kind == "value_error":
-        return str(context["error"]), "", False
-    return _sentence(detail["msg"]), f"got {_shown(given)}", False
+        return str(context["error"]), "", of_key
+    return _sentence(detail["msg"]), f"got {_shown(given)}", of_key
 
 
 def _is_later_key(path: KeyPath) -> bool:
