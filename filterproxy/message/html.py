@@ -268,8 +268,11 @@ _ANY_RESOURCE = ("src", "background", "action", "formaction", "data", "poster")
 _RESOURCE_KEYS = {"link": ("href",), "base": ("href",), "a": (), "img": ("src",)}
 
 
+def visible_characters(text: str) -> str:
+    """Return the text without characters of no width, which split words for filters and not for readers."""
+    return text if text.isascii() else text.translate(_ZERO_WIDTH)
+
+
 def _squeeze(text: str) -> str:
-    if not text.isascii():
-        text = text.translate(_ZERO_WIDTH)
-    lines = (" ".join(line.split()) for line in text.split(_BREAK))
+    lines = (" ".join(line.split()) for line in visible_characters(text).split(_BREAK))
     return "\n".join(line for line in lines if line)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+# Any other `<` is text.
+_MARKUP = re.compile(r"<(?=[a-zA-Z/!?])")
 _NAME = re.compile(r"[a-zA-Z][^\s/>]*+")
 _ATTRIBUTE = re.compile(
     r"[\s/]*+(?:([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s>\"'][^\s>]*+))?)?)?"
@@ -32,18 +34,16 @@ def tokenize(source: str) -> Iterator[Token]:
     """Yield (kind, tag name or text, attributes); names are lower case, character references are decoded."""
     position, length = 0, len(source)
     while position < length:
-        tag_start = source.find("<", position)
-        text_end = length if tag_start < 0 else tag_start
-        if text_end > position:
-            yield TEXT, decode_references(source[position:text_end]), _NO_ATTRIBUTES
-        if tag_start < 0:
+        markup = _MARKUP.search(source, position)
+        tag_start = markup.start() if markup else length
+        if tag_start > position:
+            yield TEXT, decode_references(source[position:tag_start]), _NO_ATTRIBUTES
+        if markup is None:
             return
         closing = source.startswith("/", tag_start + 1)
         match = _NAME.match(source, tag_start + 1 + closing)
         if match is None:
             position = _skip_markup(source, tag_start)
-            if position == tag_start + 1:
-                yield TEXT, "<", _NO_ATTRIBUTES
             continue
         name = match[0].lower()
         attributes, position = _attributes(source, match.end())
@@ -87,16 +87,14 @@ def _attributes(source: str, position: int) -> tuple[dict[str, str], int]:
 
 
 def _skip_markup(source: str, start: int) -> int:
-    """Return the offset after a comment, a declaration or a processing instruction; after the `<` when it is none."""
+    """Return the offset after a comment, a declaration, a processing instruction or an end tag without name."""
     if source.startswith("<!--", start):
         if source.startswith((">", "->"), start + 4):
             return source.index(">", start) + 1
         match = _COMMENT_END.search(source, start + 4)
         return match.end() if match else len(source)
-    if source.startswith(("<!", "<?", "</"), start):
-        end = source.find(">", start)
-        return len(source) if end < 0 else end + 1
-    return start + 1
+    end = source.find(">", start)
+    return len(source) if end < 0 else end + 1
 
 
 def _raw_text_end(source: str, start: int, name: str) -> int:
