@@ -44,6 +44,15 @@ def open_for_reading(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlit
     return _connect(path, busy_seconds, mode="ro")
 
 
+def file_identity(path: Path) -> tuple[int, int]:
+    """Return what tells a file from another one at the same path; (0, 0) when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
 def _connect(path: Path, busy_seconds: float, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",

@@ -16,7 +16,7 @@ from filterproxy.core.ports import Clock
 from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
 from filterproxy.services.clock import SystemClock
-from filterproxy.services.store.connection import StoreError, open_for_reading
+from filterproxy.services.store.connection import StoreError, file_identity, open_for_reading
 from filterproxy.services.store.history import COLUMNS, HistoryRow, decode
 from filterproxy.services.store.writer import Put, StoreWriter, WriterOptions
 
@@ -50,6 +50,7 @@ class SqliteStore:
         )
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
 
     async def start(self) -> None:
         """Open the database; raise ConfigError when its place or its version is wrong.
@@ -109,8 +110,10 @@ class SqliteStore:
 
     def _select(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
-            if self._connection is None:
+            if self._connection is None or file_identity(self.path) != self._file:
+                self._disconnect()
                 self._connection = open_for_reading(self.path, busy_seconds=self._options.busy_seconds)
+                self._file = file_identity(self.path)
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             self._disconnect()

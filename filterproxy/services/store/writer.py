@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filterproxy.core.errors import ConfigError
 from filterproxy.core.ports import Clock
-from filterproxy.services.store.connection import BUSY_SECONDS, StoreError, open_for_writing
+from filterproxy.services.store.connection import BUSY_SECONDS, StoreError, file_identity, open_for_writing
 from filterproxy.services.store.history import COLUMNS, HistoryRow, encode
 
 _INSERT = f"INSERT INTO history ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
@@ -72,6 +72,7 @@ class StoreWriter:
         self._busy = self._closing = False
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
         self._overflow = 0
         self._lost_since_warning = 0
         self._failing = False
@@ -81,7 +82,7 @@ class StoreWriter:
     def start(self) -> None:
         """Open the database and start the thread; raise ConfigError when the configuration is what is wrong."""
         try:
-            self._connection = self._open()
+            self._connect()
         except sqlite3.Error as error:
             self._failed(error)
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -145,7 +146,7 @@ class StoreWriter:
 
     def _work(self) -> None:
         try:
-            connection = self._connection = self._connection or self._open()
+            connection = self._connect()
             self._write_puts(connection)
             while self._write_rows(connection):
                 pass
@@ -157,8 +158,14 @@ class StoreWriter:
             self._succeeded()
         self._count_overflow()
 
-    def _open(self) -> sqlite3.Connection:
-        return open_for_writing(self._path, busy_seconds=self._options.busy_seconds)
+    def _connect(self) -> sqlite3.Connection:
+        """Return the open connection, or a new one: SQLite goes on writing to a file that was moved away."""
+        if self._connection is not None and file_identity(self._path) != self._file:
+            self._disconnect()
+        if self._connection is None:
+            self._connection = open_for_writing(self._path, busy_seconds=self._options.busy_seconds)
+            self._file = file_identity(self._path)
+        return self._connection
 
     def _write_puts(self, connection: sqlite3.Connection) -> None:
         puts = self._take_puts()
