@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -67,6 +68,7 @@ class MilterSession(asyncio.Protocol):
         self._connection = MilterConnection(WISHES, frame_limit=limits.frame_size)
         self._collector = MilterCollector(shared.context.site, limits.message_size)
         self._transport: asyncio.Transport | None = None
+        self._tcp: socket.socket | None = None
         self._scan: Scan | None = None
         self._rcpt_reached = False
         self._failed = False
@@ -88,12 +90,16 @@ class MilterSession(asyncio.Protocol):
         shared.sessions.add(self)
         shared.idle.clear()
         self._context.metrics.session_opened(LISTENER)
-        _set_nodelay(self._transport)
+        self._tcp = _tcp_socket(self._transport)
+        if self._tcp is not None:
+            self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._last_activity = self._context.clock.monotonic()
         self._watch_idle(shared.config.limits.idle_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the MTA."""
+        if self._tcp is not None:
+            _acknowledge_now(self._tcp)
         self._last_activity = self._context.clock.monotonic()
         self._connection.receive_data(data)
         if self._deciding is None:
@@ -332,11 +338,21 @@ class MilterSession(asyncio.Protocol):
         self._close()
 
 
-def _set_nodelay(transport: asyncio.Transport) -> None:
-    """Switch Nagle's algorithm off: with no-reply steps it costs 40 ms a message."""
+def _tcp_socket(transport: asyncio.Transport) -> socket.socket | None:
+    """Return the connection's socket when it is TCP."""
     connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    is_tcp = connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6)
+    return cast(socket.socket, connection) if is_tcp else None
+
+
+def _acknowledge_now(connection: socket.socket) -> None:
+    """Acknowledge what was read at once (Linux; the kernel forgets this with the next read).
+
+    With no-reply steps we are silent until the end of the message, and the MTA's own Nagle algorithm then holds its
+    next event back until our delayed acknowledgement: 40 ms a message, measured with Postfix 3.7.
+    """
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 _HANDLERS: Mapping[type[Command], Callable[[MilterSession, Any], None]] = {

@@ -49,8 +49,6 @@ class Mta:
             client = socket.socket(family)
             client.settimeout(DEADLINE)
             client.connect(address)
-            if family == socket.AF_INET:
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = MtaConnection(client)
             connection.optneg_mta()
             return connection
@@ -294,7 +292,8 @@ async def test_a_reload_counts_from_the_next_transaction():
     assert len(old.scans) == len(new.scans) == 1
 
 
-async def test_a_thousand_small_messages_on_one_connection_leave_nothing_behind():
+async def test_many_messages_on_one_connection_neither_stall_nor_leave_anything_behind():
+    """The MTA's socket has Nagle's algorithm on, as Postfix' has: 40 ms a message if we acknowledge late."""
     pipeline = ScriptedPipeline()
     async with running(pipeline) as (listener, _, port):
         client = await Mta.connect(("127.0.0.1", port))
@@ -303,7 +302,7 @@ async def test_a_thousand_small_messages_on_one_connection_leave_nothing_behind(
             link = client.connection
             link._send(mta.SMFIC_CONNECT, hostname="x", family="4", port=1, address="192.0.2.1")
             answers = set()
-            for _ in range(1000):
+            for _ in range(300):
                 link._send(mta.SMFIC_MAIL, args=["<a@example.org>"])
                 link._send(mta.SMFIC_RCPT, args=["<b@example.org>"])
                 link._send(mta.SMFIC_HEADER, name="Subject", value=" x")
@@ -311,7 +310,8 @@ async def test_a_thousand_small_messages_on_one_connection_leave_nothing_behind(
                 answers |= {answer[0] for answer in link.send_eom()}
             return answers
 
-        assert await asyncio.to_thread(play) == {mta.SMFIR_ACCEPT}
+        async with asyncio.timeout(DEADLINE):
+            assert await asyncio.to_thread(play) == {mta.SMFIR_ACCEPT}
         client.close()
-    assert len(pipeline.scans) == 1000
+    assert len(pipeline.scans) == 300
     assert not listener._shared.sessions
