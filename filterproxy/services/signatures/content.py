@@ -70,9 +70,8 @@ class SignedContent:
 
     def __init__(self, message: Message) -> None:
         self.fields = tuple(Field(with_crlf(header.raw)) for header in message.headers)
-        self.truncated = message.truncated
-        # A line that continues nothing: no two readers agree where the header is.
-        self.malformed = message.raw[:1] in (b" ", b"\t")
+        # What is not here cannot be hashed, and says nothing against the signature.
+        self.incomplete = message.truncated or "header_limit" in message.defects
         self._message = message
         self._bodies: dict[bytes, bytes] = {}
         self._hashes: dict[tuple[bytes, int | None], bytes] = {}

@@ -5,6 +5,7 @@ The one rule: only a signature that covers the whole body, by a key that may be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,12 +18,16 @@ from filterproxy.services.signatures.signature import Signature, describe, parse
 
 # Above this many octets hashing takes longer than the hop to another thread.
 INLINE_SIZE = 262_144
+_HEADER_SIZE = 131_072
+_ANY_SIGNATURE = re.compile(rb"^dkim-signature[ \t]{0,80}:", re.IGNORECASE | re.MULTILINE)
 
 
 async def verify_dkim(
     message: Message, resolver: Resolver, pool: ScanPool, now: datetime, *, limit: int = 10
 ) -> tuple[SignatureResult, ...]:
     """Return one result for each of the topmost `limit` signatures, in their order; empty without any."""
+    if message.raw[:1] in (b" ", b"\t"):
+        return _without_beginning(message)
     if "dkim-signature" not in message.headers:
         return ()
     content = SignedContent(message)
@@ -34,13 +39,19 @@ async def verify_dkim(
     return _verify_all(content, read, keys)
 
 
+def _without_beginning(message: Message) -> tuple[SignatureResult, ...]:
+    """Judge a header that begins with a continuation line: no two readers agree where it is, so nothing passes."""
+    header = message.raw[:_HEADER_SIZE].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    if not _ANY_SIGNATURE.search(header):
+        return ()
+    return (SignatureResult("permerror", "the header begins with a continuation line"),)
+
+
 def _read(content: SignedContent, number: int, now: datetime) -> Signature | SignatureResult:
     field = content.by_name[b"dkim-signature"][number]
     tags: dict[bytes, bytes] = {}
     try:
         tags = read_tags(field)
-        if content.malformed:
-            raise permerror("the header begins with a continuation line")
         return parse_signature(field, tags, now)
     except SignatureProblem as problem:
         return describe(tags, problem.word, problem.reason)
@@ -78,7 +89,7 @@ def _verify(content: SignedContent, signature: Signature, keys: Keys) -> Signatu
 
 def check_body(content: SignedContent, form: bytes, length: int | None, expected: bytes) -> bool:
     """Tell whether the hash covers the whole body; raise SignatureProblem when it is not the body's."""
-    if content.truncated:
+    if content.incomplete:
         raise SignatureProblem("neutral", "message too large to verify")
     size = len(content.body(form))
     if length is not None and length > size:
