@@ -105,6 +105,10 @@ class FilterproxyServer:
         wait_until(lambda: self.log().count(text) >= count, f"{text!r} in filterproxy's log", deadline, self.log)
         return self.log()
 
+    def wait_for_line(self, text: str, deadline: float = 20.0) -> str:
+        """Return the first whole log line that holds the text, once it is there."""
+        return next(line for line in self.wait_for_log(text, deadline=deadline).splitlines() if text in line)
+
     @property
     def _stdout(self) -> Path:
         return self.root / "stdout"
