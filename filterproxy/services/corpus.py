@@ -80,8 +80,7 @@ class IndexLine:
 
     def read(self) -> CorpusItem:
         """Return the message under the path as the index writes it."""
-        item = Locator(self.path, str(self.file)).read()
-        return item
+        return Locator(self.path, str(self.file)).read()
 
 
 def read_messages(paths: Iterable[str | Path]) -> Iterator[CorpusItem]:

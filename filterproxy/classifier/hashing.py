@@ -1,0 +1,54 @@
+"""Feature hashing in numpy: stable across runs, machines and Python versions.
+
+The rule: every function maps arrays to arrays; the numbers are part of the model format, so changing one makes older
+models meaningless and needs a new `FEATURE_VERSION`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURE_VERSION = 1
+
+U64 = np.uint64
+Slots = NDArray[np.uint32]
+Hashes = NDArray[np.uint64]
+
+# Odd multipliers with well-spread bits; the first is 2^64 divided by the golden ratio.
+_MIX = U64(0x9E3779B97F4A7C15)
+_GRAM = U64(0xD1B54A32D192ED03)
+_FOLD = U64(29)
+
+
+def mix(hashes: Hashes) -> Hashes:
+    """Return well-mixed 64-bit values of hashes whose low bits are weak."""
+    return (hashes ^ (hashes >> _FOLD)) * _MIX
+
+
+def to_slots(hashes: Hashes, bits: int) -> Slots:
+    """Return the slot of each hash in a table of 2^bits: the top bits after a multiply."""
+    return (mix(hashes) >> U64(64 - bits)).astype(np.uint32)
+
+
+def gram_hashes(data: bytes, length: int) -> Hashes:
+    """Return a hash for each run of `length` (at most 8) neighbouring bytes, empty when there are fewer."""
+    points = np.frombuffer(data, np.uint8).astype(U64)
+    count = points.size - length + 1
+    if count <= 0:
+        return np.zeros(0, U64)
+    grams = points[:count].copy()
+    for offset in range(1, length):
+        grams |= points[offset : offset + count] << U64(8 * offset)
+    return grams * _GRAM
+
+
+def unique(slots: Slots) -> Slots:
+    """Return the distinct slots in ascending order; sorts the array it is given."""
+    if slots.size == 0:
+        return slots
+    slots.sort()
+    keep = np.empty(slots.size, np.bool_)
+    keep[0] = True
+    np.not_equal(slots[1:], slots[:-1], out=keep[1:])
+    return slots[keep]
