@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from filterproxy import __version__
+from filterproxy.cli import config
+from filterproxy.cli.check_config import check_config
 from filterproxy.cli.explain import explain
+from filterproxy.cli.history import history
+from filterproxy.cli.init import init
 from filterproxy.cli.run import run
 from filterproxy.cli.scan import scan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A spam filter in front of a real mail server.")
-app.callback()(lambda: None)
+app.add_typer(config.app, name="config")
+app.command()(check_config)
+app.command()(history)
+app.command()(init)
 app.command()(run)
 app.command()(scan)
 app.command()(explain)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"filterproxy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 def main() -> None:

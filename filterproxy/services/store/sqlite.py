@@ -96,13 +96,14 @@ class SqliteStore:
         sender: str = "",
         recipient: str = "",
         queue_id: str = "",
+        symbol: str = "",
     ) -> list[HistoryRow]:
         """Return rows, newest first; raise StoreError.
 
         `since` is in seconds since the epoch; `sender` and `recipient` match any part of an address, ignoring case;
-        `action` and `queue_id` match exactly.
+        `action`, `queue_id` and `symbol` (one that fired) match exactly.
         """
-        query, values = _history_query(limit, since, action, sender, recipient, queue_id)
+        query, values = _history_query(limit, since, action, sender, recipient, queue_id, symbol)
         return [decode(row) for row in await self._read(lambda: self._select(query, values))]
 
     async def _read(self, function: Callable[[], T]) -> T:
@@ -139,7 +140,7 @@ class SqliteStore:
 
 
 def _history_query(
-    limit: int, since: float | None, action: str, sender: str, recipient: str, queue_id: str
+    limit: int, since: float | None, action: str, sender: str, recipient: str, queue_id: str, symbol: str
 ) -> tuple[str, tuple[Any, ...]]:
     filters: list[tuple[str, Any]] = [
         ("time >= ?", since),
@@ -147,6 +148,7 @@ def _history_query(
         ("queue_id = ?", queue_id or None),
         ("mail_from LIKE ? ESCAPE '\\'", _like(sender)),
         ("EXISTS (SELECT 1 FROM json_each(rcpt_to) WHERE value LIKE ? ESCAPE '\\')", _like(recipient)),
+        ("EXISTS (SELECT 1 FROM json_each(symbols) WHERE json_extract(value, '$[0]') = ?)", symbol or None),
     ]
     used = [(condition, value) for condition, value in filters if value is not None]
     where = "WHERE " + " AND ".join(condition for condition, _ in used) if used else ""

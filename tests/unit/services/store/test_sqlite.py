@@ -87,12 +87,14 @@ async def test_history_is_newest_first_and_limited(store):
         ({"recipient": "only@"}, ["4X3"]),
         ({"queue_id": "4X2"}, ["4X2"]),
         ({"queue_id": "' OR 1=1 --"}, []),
+        ({"symbol": "SPF_FAIL"}, ["4X3", "4X1"]),
+        ({"symbol": "SPF"}, []),
         ({"action": "reject", "recipient": "a@example.net"}, ["4X1"]),
     ],
 )
 async def test_filters(store, filters, expected):
     store.record(row(1))
-    store.record(row(2, action="no action", mail_from="100%@x.example"))
+    store.record(row(2, action="no action", mail_from="100%@x.example", symbols=()))
     store.record(row(3, rcpt_to=("only@example.net",)))
     assert await store.flush()
     assert [found.queue_id for found in await store.history(**filters)] == expected
