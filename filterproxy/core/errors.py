@@ -55,7 +55,14 @@ class CheckError(FilterproxyError):
 
 
 class NextHopError(FilterproxyError):
-    """The next hop could not be reached, broke the dialogue or timed out before it answered."""
+    """The next hop could not be reached, broke the dialogue or timed out before it answered.
+
+    `stage` is where: connect, ehlo, mail, rcpt, data, reply or rset.
+    """
+
+    def __init__(self, reason: str, *, stage: str = "connect") -> None:
+        super().__init__(reason)
+        self.stage = stage
 
 
 class RemoteProtocolError(FilterproxyError):

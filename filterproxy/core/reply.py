@@ -40,4 +40,6 @@ class Reply:
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(char if char >= " " and char != "\x7f" else " " for char in text)

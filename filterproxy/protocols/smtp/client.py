@@ -169,7 +169,7 @@ class SmtpClient:
         return encoded
 
     def _expect(self, sent: _Sent) -> None:
-        if self._state_when_answered() not in _ALLOWED[sent]:
+        if self.state is State.GREETING or self._state_when_answered() not in _ALLOWED[sent]:
             raise LocalProtocolError(f"{sent.name} is not allowed in state {self.state.name}")
         self._waiting.append(sent)
 

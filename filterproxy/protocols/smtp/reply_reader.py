@@ -12,6 +12,8 @@ from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.lines import Fault, LineBuffer
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?\Z", re.DOTALL)
+# Nearly every reply comes as one line in one piece.
+_ONE_LINE = re.compile(rb"([2-5][0-9]{2}) ([^\r\n]{0,1000})\r\n\Z")
 _LINE_LIMIT = 4096
 _MAX_LINES = 200
 
@@ -31,6 +33,8 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that are complete now; raise RemoteProtocolError for what is no reply."""
+        if not self.incomplete and (match := _ONE_LINE.match(data)):
+            return [Reply(int(match[1]), (match[2].decode("utf-8", "surrogateescape"),))]
         self._lines.feed(data)
         replies: list[Reply] = []
         while (line := self._lines.next_line()) is not None:
