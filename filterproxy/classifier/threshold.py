@@ -38,6 +38,12 @@ class HamScores:
         self.array[self.count % WINDOW] = score
         self.count += 1
 
+    def latest(self) -> NDArray[np.float32]:
+        """Return the scores that are kept, oldest first."""
+        if self.count <= WINDOW:
+            return self.array[: self.count].copy()
+        return np.roll(self.array, -(self.count % WINDOW))
+
     def quantile(self, share: float) -> float:
         """Return the score that at most this share of the messages lies above; needs at least one."""
         size = min(self.count, WINDOW)

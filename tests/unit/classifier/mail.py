@@ -5,9 +5,24 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-SPAM_WORDS = "pills casino winner cheap viagra prize click credit offer free".split()
-HAM_WORDS = "meeting patch compile agenda kernel review thanks tomorrow report lunch".split()
-NOISE = "the and with from this that your have will about time which there other".split()
+SPAM_WORDS = ("pills", "casino", "winner", "cheap", "viagra", "prize", "click", "credit", "offer", "free")
+HAM_WORDS = ("meeting", "patch", "compile", "agenda", "kernel", "review", "thanks", "tomorrow", "report", "lunch")
+NOISE = (
+    "the",
+    "and",
+    "with",
+    "from",
+    "this",
+    "that",
+    "your",
+    "have",
+    "will",
+    "about",
+    "time",
+    "which",
+    "there",
+    "other",
+)
 
 
 def make_mail(number: int, is_spam: bool, seed: int = 1) -> bytes:
@@ -19,7 +34,8 @@ def make_mail(number: int, is_spam: bool, seed: int = 1) -> bytes:
     hour, minute = divmod(number // 2, 60)
     day, hour = divmod(hour, 24)
     return (
-        f"Received: from mx.example by home.example; {day % 28 + 1} Jan 2024 {hour:02}:{minute:02}:{number % 2:02} +0000\n"
+        f"Received: from mx.example by home.example; "
+        f"{day % 28 + 1} Jan 2024 {hour:02}:{minute:02}:{number % 2:02} +0000\n"
         f"From: <{sender}>\nTo: <me@home.example>\nSubject: {' '.join(words[:4])}\n"
         f"Message-ID: <{source.randrange(10**9)}@{sender.partition('@')[2]}>\n\n{' '.join(words)}\n"
     ).encode()
