@@ -1,0 +1,1 @@
+"""The YAML rule language: schema, loader, matchers, prefilter, composites."""

@@ -1,0 +1,82 @@
+"""The administrator's rules: YAML files of matchers, composites and lists. docs/writing-rules.md explains them.
+
+The rule: every rule's firing says which text it saw; a file that is wrong stops the start-up with its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from filterproxy.core.action import Action
+from filterproxy.core.check import Check, CheckConfig, CheckContext
+from filterproxy.core.composite import Composite
+from filterproxy.core.symbol import Symbol, SymbolResult
+from filterproxy.core.transaction import Transaction
+from filterproxy.core.values import Seconds, Size
+from filterproxy.ruleset import loader
+from filterproxy.ruleset.facts import DEFAULT_LIMITS, TextLimits
+from filterproxy.ruleset.ruleset import Hit
+
+
+class RulesConfig(CheckConfig):
+    """Keys of `checks.rules`."""
+
+    files: tuple[str, ...] = Field(
+        ("rules/*.yml",), min_length=1, description="Rules files or patterns, relative to the configuration's folder."
+    )
+    refresh: Seconds = Field(1.0, gt=0, description="How often list files are looked at for changes.")
+    text_limit: Size = Field(DEFAULT_LIMITS.text, ge=1024, description="Characters of a text that rules look at.")
+    raw_limit: Size = Field(DEFAULT_LIMITS.raw, ge=1024, description="Bytes of a raw body that rules look at.")
+    pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are matched off the event loop.")
+
+
+class RulesCheck(Check[RulesConfig]):
+    """Fires the symbols of the rules that match. It runs after authentication, which allow lists rely on."""
+
+    name = "rules"
+    config_type = RulesConfig
+    after = frozenset({"spf", "dkim", "dmarc", "arc"})
+
+    def __init__(self, config: RulesConfig, context: CheckContext) -> None:
+        super().__init__(config, context)
+        base_dir = context.site.base_dir
+        limits = TextLimits(config.text_limit, config.raw_limit)
+        self.ruleset = loader.load(loader.find_files(config.files, base_dir), base_dir, limits)
+        self._refreshed = context.clock.monotonic()
+
+    def declared_symbols(self) -> Sequence[Symbol]:
+        """Return a symbol for each rule and list."""
+        return self.ruleset.symbols
+
+    def composites(self) -> Sequence[Composite]:
+        """Return the composites, each after those it reads."""
+        return self.ruleset.composites
+
+    def forced_actions(self) -> Mapping[str, Action]:
+        """Return the `action:` of rules, lists and composites."""
+        return self.ruleset.forced_actions
+
+    async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the symbols of the rules that match, with the texts they saw."""
+        await self._refresh_lists()
+        now = self.context.clock.now()
+        if transaction.require_message().size > self.config.pool_size:
+            hits = await self.context.scan_pool.run(self.ruleset.match, transaction, now)
+        else:
+            hits = self.ruleset.match(transaction, now)
+        return [_result(hit) for hit in hits]
+
+    async def _refresh_lists(self) -> None:
+        """Look at the list files, at most once in `refresh` seconds."""
+        now = self.context.clock.monotonic()
+        if now - self._refreshed < self.config.refresh:
+            return
+        self._refreshed = now
+        for problem in await self.context.scan_pool.run(self.ruleset.refresh_lists):
+            self.context.log.warning("a list keeps its last entries: %s", problem)
+
+
+def _result(hit: Hit) -> SymbolResult:
+    return SymbolResult(hit.name, options=hit.evidence)

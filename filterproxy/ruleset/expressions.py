@@ -1,0 +1,85 @@
+"""Regular expressions of rules: compiled by RE2, so that no text and no expression takes more than linear time.
+
+The rule: what RE2 cannot take is refused when rules are loaded, with the name of the construct and what to write
+instead; it is never handed to a backtracking engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import re2
+
+MAX_LENGTH = 20_000
+_MAX_MEMORY = 16 << 20
+
+# Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right.
+_UNSUPPORTED = (
+    (r"\(\?<?[=!]", "look-around", "match the text itself, or use `not:`, `all:` or a second rule in a composite"),
+    (r"\\[1-9]|\(\?P=|\\[gk][{<']", "a backreference", "write the repeated text out"),
+    (r"\(\?>", "an atomic group", "write (?:…): matching never goes back here"),
+    (
+        r"(?:[*+?]|\{\d+(?:,\d*)?\})\+",
+        "a possessive quantifier",
+        "leave out the last +: matching never goes back here",
+    ),
+    (r"\(\?\(", "a conditional group", "write the two cases as alternatives: (?:…|…)"),
+    (r"\(\?#", "a comment in the expression", "put comments after a # in the YAML"),
+    (r"\(\?[a-z]*x", "the flag x", "write the expression without extra white space"),
+    (r"\\Z", r"\Z", r"write \z for the end of the text"),
+    (r"\\[GKRXhHNuU]", "an escape of another engine", r"write the characters as a class, or as \x{…}"),
+)
+
+
+class ExpressionError(ValueError):
+    """An expression that cannot be used; `hint` says what would be right, where that is known."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.hint = reason, hint
+
+
+def compile_expression(pattern: str, *, raw: bool = False) -> re2._Regexp:
+    """Return the compiled expression; raise ExpressionError that names what is wrong and what would be right.
+
+    It searches UTF-8. `raw`: it searches bytes of unknown encoding, in which each byte is one character and
+    characters of the expression outside ASCII stand for their UTF-8 bytes.
+    """
+    if len(pattern) > MAX_LENGTH:
+        raise ExpressionError(f"the expression has more than {MAX_LENGTH} characters", "use a list file and `in_list:`")
+    options = re2.Options()
+    options.never_capture = True
+    options.log_errors = False
+    options.max_mem = _MAX_MEMORY
+    if raw:
+        options.encoding = re2.Options.Encoding.LATIN1
+    try:
+        return re2.compile(pattern.encode("utf-8", "surrogatepass"), options)
+    except re2.error as error:
+        raise _explain(pattern, error) from None
+
+
+def _explain(pattern: str, error: Exception) -> ExpressionError:
+    for construct, name, advice in _UNSUPPORTED:
+        found = re.search(r"(?<!\\)(?:\\\\)*(" + construct + ")", pattern)
+        if found:
+            at = found.start(1) + 1
+            return ExpressionError(f"{name} ({found[1]!r} at character {at}) is not supported in expressions", advice)
+    reason = error.args[0] if error.args else error
+    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    if "repetition size" in text:
+        return ExpressionError(
+            f"the expression repeats something too often: {text}", "at most 1000 times, or `length:`"
+        )
+    return ExpressionError(f"the expression is wrong: {text}")
+
+
+def any_of(patterns: Sequence[str]) -> str:
+    """Return an expression that matches what any of the expressions matches."""
+    return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+def literally(texts: Sequence[str]) -> str:
+    """Return an expression that matches any of the texts."""
+    return any_of([re2.escape(text) for text in texts])

@@ -1,0 +1,133 @@
+"""What rules read of one message: named fields, each brought to the form in which it is compared, once.
+
+The rule: everything is read lazily and at most once a message; no field is longer than its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from filterproxy.core.authentication import summarise
+from filterproxy.core.transaction import Transaction
+from filterproxy.message import Message
+from filterproxy.ruleset.normal_form import normal_form
+from filterproxy.ruleset.prefilter import fold
+
+_MAX_DATE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """How much of a message rules look at: characters of a decoded text, bytes of a raw one."""
+
+    text: int = 256 * 1024
+    raw: int = 512 * 1024
+
+
+DEFAULT_LIMITS = TextLimits()
+
+
+class Value(NamedTuple):
+    """One text to compare: as text (bytes of unknown encoding as Latin-1) and as the bytes an expression searches."""
+
+    text: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of thing in a message of which there are any number: header fields, URLs, attachments, or one body.
+
+    `one_text`: there is at most one and it is a text, in which places are counted instead of things.
+    """
+
+    key: str
+    items: Callable[[Facts], Sequence[Any]] = field(compare=False)
+    one_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A text (or several) of each thing of a target.
+
+    `normalize`: compared in normal form. `raw`: bytes. `costly`: read only when everything else of a rule holds.
+    """
+
+    key: str
+    target: Target
+    read: Callable[[Any], str | bytes | Sequence[str]] = field(compare=False)
+    normalize: bool = True
+    raw: bool = False
+    costly: bool = False
+
+
+class Facts:
+    """The fields of one message, read when first asked for."""
+
+    def __init__(self, transaction: Transaction, now: datetime, limits: TextLimits) -> None:
+        self.transaction = transaction
+        self.now = now
+        self.limits = limits
+        self._items: dict[Target, Sequence[Any]] = {}
+        self._values: dict[Field, list[tuple[Value, ...]]] = {}
+
+    @cached_property
+    def message(self) -> Message:
+        """Return the message."""
+        return self.transaction.require_message()
+
+    @cached_property
+    def authentication(self) -> dict[str, str]:
+        """Return the result words of spf, dkim, dmarc and arc."""
+        return summarise(self.transaction.methods())
+
+    @cached_property
+    def date_ahead(self) -> float | None:
+        """Return by how many seconds the Date lies ahead of now, None without one that can be read."""
+        header = self.message.headers.first("date")
+        if header is None or not header.value or len(header.value) > _MAX_DATE:
+            return None
+        try:
+            date = parsedate_to_datetime(header.value)
+            aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+            return (aware - self.now).total_seconds()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+
+    def items(self, target: Target) -> Sequence[Any]:
+        """Return the things of the target."""
+        found = self._items.get(target)
+        if found is None:
+            found = self._items[target] = target.items(self)
+        return found
+
+    def values(self, of: Field) -> list[tuple[Value, ...]]:
+        """Return the texts of the field, for each thing of its target."""
+        found = self._values.get(of)
+        if found is None:
+            found = self._values[of] = [self._read(of, item) for item in self.items(of.target)]
+        return found
+
+    def _read(self, of: Field, item: Any) -> tuple[Value, ...]:
+        read = of.read(item)
+        texts = (read,) if isinstance(read, str | bytes) else read
+        return tuple(self._value(of, text) for text in texts)
+
+    def _value(self, of: Field, text: str | bytes) -> Value:
+        if isinstance(text, bytes):
+            data = text[: self.limits.raw]
+            return Value(data.decode("latin-1"), data)
+        text = normal_form(text, self.limits.text) if of.normalize else text[: self.limits.text]
+        return Value(text, text.encode("utf-8", "replace"))
+
+    def folded(self, of: Field) -> bytes:
+        """Return all texts of the field as the prefilter compares them; empty when there is none."""
+        values = [value for item in self.values(of) for value in item]
+        if of.raw:
+            return b"\n".join(value.data for value in values).lower()
+        return fold("\n".join(value.text for value in values)) or (b"\n" if values else b"")

@@ -1,0 +1,307 @@
+"""Which literal texts a regular expression cannot match without: what the prefilter looks for first.
+
+The rule: when in doubt, none. A literal named here must appear, letter case aside, in every text the expression
+matches; an expression this reader does not understand has no literals and is simply tried on every text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Group = frozenset[str]
+
+MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
+MAX_PRODUCT = 64  # texts a concatenation may multiply out to
+MAX_GROUP = 1000  # texts one group may hold
+MAX_DEPTH = 60
+MAX_CLASS = 4  # members of a character class that count as alternatives
+
+_CLASS_ESCAPES = "dDsSwWpPC"
+_EMPTY_ESCAPES = "bBAz"
+_CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
+_EMPTY: Group = frozenset({""})
+# Letters outside ASCII whose letter cases are a plain pair; others end a literal, as their folding is not Python's.
+_CASE_PAIRS = ((0xC0, 0x130), (0x132, 0x148), (0x14A, 0x17E), (0x410, 0x44F))
+
+
+class _NotUnderstood(Exception):
+    """The expression uses something this reader has no rule for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group."""
+
+    exact: Group | None = None
+    groups: tuple[Group, ...] = ()
+
+
+_ANYTHING = _Node()
+_SPACE = _Node(frozenset(" "))
+
+
+def required_literals(pattern: str, *, plain: bool) -> Group:
+    """Return lower-case literals of which every text that matches contains at least one.
+
+    `pattern` is in RE2's syntax. No literals: nothing is known, and the expression has to be tried on every text.
+    `plain` texts are in normal form (see `normal_form`): single blanks are their only white space. Otherwise they may
+    be any bytes, and literals end at characters outside ASCII, whose letter case is unknown there.
+    """
+    try:
+        node = _Reader(pattern, plain).alternation(0)
+    except (_NotUnderstood, IndexError, ValueError, OverflowError):
+        return frozenset()
+    return _best(node) or frozenset()
+
+
+def _useful(group: Group) -> bool:
+    return 0 < len(group) <= MAX_GROUP and all(len(text.encode()) >= MIN_LENGTH for text in group)
+
+
+def _quality(group: Group) -> tuple[int, int, list[str]]:
+    return min(map(len, group)), -len(group), sorted(group)
+
+
+def _groups(node: _Node) -> tuple[Group, ...]:
+    return node.groups if node.exact is None else (node.exact,)
+
+
+def _best(node: _Node) -> Group | None:
+    return max((group for group in _groups(node) if _useful(group)), key=_quality, default=None)
+
+
+def _concatenate(nodes: Iterable[_Node]) -> _Node:
+    """Return what the nodes match one after the other."""
+    groups: list[Group] = []
+    current, exact = _EMPTY, True
+    for node in nodes:
+        if node.exact is not None and len(current) * len(node.exact) <= MAX_PRODUCT:
+            current = frozenset(left + right for left in current for right in node.exact)
+            continue
+        exact = False
+        groups.append(current)
+        groups.extend(node.groups)
+        current = _EMPTY if node.exact is None else node.exact
+    if exact:
+        return _Node(current)
+    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)))
+
+
+def _alternate(nodes: list[_Node]) -> _Node:
+    """Return what any one of the nodes matches."""
+    if len(nodes) == 1:
+        return nodes[0]
+    exact = [node.exact for node in nodes if node.exact is not None]
+    if len(exact) == len(nodes) and sum(map(len, exact)) <= MAX_GROUP:
+        return _Node(frozenset().union(*exact))
+    best = [_best(node) for node in nodes]
+    found = [group for group in best if group is not None]
+    if len(found) < len(nodes):
+        return _ANYTHING
+    return _Node(None, (frozenset().union(*found),))
+
+
+def _repeat(node: _Node, least: int, most: int | None) -> _Node:
+    """Return what `least` to `most` (None: any number) repetitions match."""
+    if least == 0:
+        return _Node(node.exact | _EMPTY) if most == 1 and node.exact is not None else _ANYTHING
+    if least == most and least <= 10:
+        return _concatenate([node] * least)
+    return _Node(None, _groups(node))
+
+
+class _Reader:
+    """Reads an expression from left to right."""
+
+    def __init__(self, pattern: str, plain: bool) -> None:
+        self.text = pattern
+        self.at = 0
+        self.plain = plain
+
+    def peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def take(self) -> str:
+        char = self.text[self.at]
+        self.at += 1
+        return char
+
+    def take_until(self, end: str) -> str:
+        stop = self.text.index(end, self.at)
+        found = self.text[self.at : stop]
+        self.at = stop + len(end)
+        return found
+
+    def alternation(self, depth: int) -> _Node:
+        if depth > MAX_DEPTH:
+            raise _NotUnderstood
+        branches = [self.branch(depth)]
+        while self.peek() == "|":
+            self.at += 1
+            branches.append(self.branch(depth))
+        if depth == 0 and self.at < len(self.text):
+            raise _NotUnderstood
+        return _alternate(branches)
+
+    def branch(self, depth: int) -> _Node:
+        nodes: list[_Node] = []
+        while self.peek() not in ("", "|", ")"):
+            nodes.append(self.quantified(self.atom(depth)))
+        return _concatenate(nodes)
+
+    def quantified(self, node: _Node) -> _Node:
+        bounds = self.quantifier()
+        if bounds is None:
+            return node
+        if self.peek() == "?":
+            self.at += 1
+        if self.quantifier() is not None:
+            raise _NotUnderstood
+        if node == _SPACE and bounds[1] is None and bounds[0] <= 1:
+            bounds = bounds[0], 1  # normal form has no two of them
+        return _repeat(node, *bounds)
+
+    def quantifier(self) -> tuple[int, int | None] | None:
+        simple = {"?": (0, 1), "*": (0, None), "+": (1, None)}
+        char = self.peek()
+        if char in simple:
+            self.at += 1
+            return simple[char]
+        return self.counted() if char == "{" else None
+
+    def counted(self) -> tuple[int, int | None] | None:
+        """Return the bounds of `{n}`, `{n,}` or `{n,m}`; None when the brace is a literal one."""
+        stop = self.text.find("}", self.at)
+        least, comma, most = self.text[self.at + 1 : stop].partition(",") if stop > 0 else ("", "", "")
+        if not least.isascii() or not least.isdigit() or not (most == "" or (most.isascii() and most.isdigit())):
+            return None
+        self.at = stop + 1
+        return int(least), (int(most) if most else None) if comma else int(least)
+
+    def atom(self, depth: int) -> _Node:
+        char = self.take()
+        if char == "(":
+            return self.group(depth)
+        if char == "[":
+            return self.char_class()
+        if char == "\\":
+            return self.escape()
+        if char == ".":
+            return _ANYTHING
+        if char in "^$":
+            return _Node(_EMPTY)
+        if char in "*+?":
+            raise _NotUnderstood
+        return self.char(char)
+
+    def group(self, depth: int) -> _Node:
+        if self.peek() == "?":
+            self.at += 1
+            if self.text.startswith(("P<", "<"), self.at):
+                self.take_until(">")
+            else:
+                flags = self.flags()
+                if flags == ")":
+                    return _Node(_EMPTY)
+        node = self.alternation(depth + 1)
+        if self.take() != ")":
+            raise _NotUnderstood
+        return node
+
+    def flags(self) -> str:
+        """Skip `i`, `m`, `s`, `U` and `-`; return what ended them."""
+        while (char := self.take()) not in (":", ")"):
+            if char not in "imsU-":
+                raise _NotUnderstood
+        return char
+
+    def escape(self) -> _Node:
+        char = self.take()
+        if char == "Q":
+            return self.quoted()
+        if char in _EMPTY_ESCAPES:
+            return _Node(_EMPTY)
+        if char == "s" and self.plain:
+            return _SPACE
+        if char in _CLASS_ESCAPES:
+            self.skip_property(char)
+            return _ANYTHING
+        return self.char(self.escaped_char(char))
+
+    def quoted(self) -> _Node:
+        text = self.take_until("\\E")
+        if self.peek() in ("*", "+", "?", "{"):
+            raise _NotUnderstood  # the quantifier is the last character's alone
+        return _concatenate(map(self.char, text))
+
+    def skip_property(self, char: str) -> None:
+        if char in "pP" and self.take() == "{":
+            self.take_until("}")
+
+    def escaped_char(self, char: str) -> str:
+        if char in _CONTROL:
+            return _CONTROL[char]
+        if char == "x":
+            digits = self.take() + self.take()
+            if digits[0] == "{":
+                digits = digits[1] + self.take_until("}")
+            return chr(int(digits, 16))
+        if char.isalnum():
+            raise _NotUnderstood
+        return char
+
+    def char_class(self) -> _Node:
+        """Read a class; a small one counts as its members, any other as any character."""
+        negated = self.peek() == "^"
+        self.at += negated
+        members: set[str] | None = set()
+        first = True
+        while first or self.peek() != "]":
+            first = False
+            item = self.class_item()
+            if item is None or members is None or len(members) > MAX_CLASS:
+                members = None
+            else:
+                members |= item
+        self.at += 1
+        if members is None or negated or len(members) > MAX_CLASS:
+            return _ANYTHING
+        return _alternate([self.char(member) for member in sorted(members)])
+
+    def class_item(self) -> set[str] | None:
+        """Return a member or the members of a range; None for one that stands for many."""
+        if self.text.startswith("[:", self.at):
+            self.take_until(":]")
+            return None
+        if self.plain and self.text.startswith("\\s", self.at):
+            self.at += 2
+            return {" "}
+        low = self.class_char()
+        if self.peek() != "-" or self.text[self.at + 1 : self.at + 2] in ("]", ""):
+            return None if low is None else {low}
+        self.at += 1
+        high = self.class_char()
+        if low is None or high is None or ord(high) - ord(low) > MAX_CLASS:
+            return None
+        return {chr(code) for code in range(ord(low), ord(high) + 1)}
+
+    def class_char(self) -> str | None:
+        char = self.take()
+        if char != "\\":
+            return char
+        char = self.take()
+        if char in _CLASS_ESCAPES:
+            self.skip_property(char)
+            return None
+        return self.escaped_char(char)
+
+    def char(self, char: str) -> _Node:
+        """Return the node of one character; one whose letter cases are not a plain pair stands for any text."""
+        if char.isascii():
+            return _Node(frozenset({char.lower()}))
+        paired = any(low <= ord(char) < high for low, high in _CASE_PAIRS) and char not in "ßı"
+        caseless = char.lower() == char.upper() == char.casefold() == char
+        if (paired or caseless) and self.plain:
+            return _Node(frozenset({char.lower()}))
+        return _ANYTHING

@@ -1,0 +1,337 @@
+"""The compiled form of a match: a tree of nodes that is asked about one message.
+
+The rule: a node that holds says what it saw. Nothing here raises, whatever the message is, and an expression is tried
+only when the prefilter named it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from filterproxy.core.ports import Network, in_networks
+from filterproxy.ruleset.facts import Facts, Field, Target, Value
+from filterproxy.ruleset.lists import ListFile
+from filterproxy.ruleset.literals import Group
+from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
+from filterproxy.ruleset.targets import domain_values, identity
+
+Evidence = tuple[str, ...]
+Wake = frozenset[int] | None  # expressions of which one must be a candidate; None: it may hold without any
+
+
+@dataclass(slots=True)
+class Run:
+    """One message's facts, and the expressions that the prefilter says may match."""
+
+    facts: Facts
+    candidates: set[int]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pattern:
+    """One expression over one field, by its number among all."""
+
+    number: int
+    field: Field
+    regex: Any
+    literals: Group
+
+
+class Test(Protocol):
+    """A question about one text."""
+
+    def holds(self, value: Value, run: Run) -> str | None:
+        """Return what was seen, None when the text does not pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatternTest:
+    """Is the expression found?"""
+
+    pattern: Pattern
+
+    def holds(self, value: Value, run: Run) -> str | None:
+        """Return the text that the expression matches."""
+        if self.pattern.number not in run.candidates:
+            return None
+        match = self.pattern.regex.search(value.data)
+        if match is None:
+            return None
+        found: bytes = match[0]
+        return found.decode("latin-1" if self.pattern.field.raw else "utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class ListTest:
+    """Is the text in one of the lists?"""
+
+    lists: tuple[ListFile, ...]
+
+    def holds(self, value: Value, run: Run) -> str | None:
+        """Return the text when it is listed."""
+        return value.text if any(item.entries.has_word(value.text) for item in self.lists) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LengthTest:
+    """Has the text such a length?"""
+
+    length: Numbers
+
+    def holds(self, value: Value, run: Run) -> str | None:
+        """Return the text when its length is right."""
+        return value.text if len(value.text) in self.length else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotTest:
+    """Does one of the tests fail?"""
+
+    tests: tuple[Test, ...]
+
+    def holds(self, value: Value, run: Run) -> str | None:
+        """Return the text when it does not pass all tests."""
+        return value.text if any(test.holds(value, run) is None for test in self.tests) else None
+
+
+class Node(Protocol):
+    """A question about a message."""
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Return what was seen (shortest form, possibly nothing), None when the message does not match."""
+
+    def wake(self) -> Wake:
+        """Return the expressions without one of which the node cannot hold."""
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield all expressions of the node."""
+
+
+def _positive(tests: tuple[Test, ...]) -> list[Pattern]:
+    return [test.pattern for test in tests if isinstance(test, PatternTest)]
+
+
+def _all_patterns(tests: tuple[Test, ...]) -> Iterator[Pattern]:
+    for test in tests:
+        if isinstance(test, PatternTest):
+            yield test.pattern
+        elif isinstance(test, NotTest):
+            yield from _all_patterns(test.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """So many things of a target (`count`) pass all tests of all fields and all questions."""
+
+    target: Target
+    texts: tuple[tuple[Field, tuple[Test, ...]], ...] = ()
+    questions: tuple[Callable[[Any], bool], ...] = ()
+    count: Numbers = AT_LEAST_ONE
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Count the things that pass."""
+        seen: list[str] = []
+        number, enough = 0, self.count.enough
+        for index, item in enumerate(run.facts.items(self.target)):
+            evidence = self._passes(run, index, item)
+            if evidence is None:
+                continue
+            number += 1
+            seen += evidence
+            if number >= enough:
+                break
+        return tuple(seen) if number in self.count else None
+
+    def _passes(self, run: Run, index: int, item: Any) -> list[str] | None:
+        seen: list[str] = []
+        for of, tests in self.texts:
+            evidence = next((s for v in run.facts.values(of)[index] if (s := _holds(tests, v, run)) is not None), None)
+            if evidence is None:
+                return None
+            seen.append(evidence)
+        return seen if all(question(item) for question in self.questions) else None
+
+    def wake(self) -> Wake:
+        """Return the first expression that every counted thing must match."""
+        if 0 in self.count:
+            return None
+        positive = [pattern for of, tests in self.texts if not of.costly for pattern in _positive(tests)]
+        positive.sort(key=lambda pattern: bool(pattern.literals), reverse=True)
+        return frozenset({positive[0].number}) if positive else None
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield all expressions."""
+        for _, tests in self.texts:
+            yield from _all_patterns(tests)
+
+
+def _holds(tests: tuple[Test, ...], value: Value, run: Run) -> str | None:
+    """Return what the first test saw when all hold."""
+    seen = None
+    for test in tests:
+        evidence = test.holds(value, run)
+        if evidence is None:
+            return None
+        seen = evidence if seen is None else seen
+    return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """So many places of one text match an expression."""
+
+    pattern: Pattern
+    count: Numbers
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Count the places, as far as they matter."""
+        seen: list[str] = []
+        if self.pattern.number in run.candidates:
+            coding = "latin-1" if self.pattern.field.raw else "utf-8"
+            for item in run.facts.values(self.pattern.field):
+                for value in item:
+                    for match in self.pattern.regex.finditer(value.data):
+                        seen.append(match[0].decode(coding, "replace"))
+                        if len(seen) >= self.count.enough:
+                            break
+        return tuple(dict.fromkeys(seen)) if len(seen) in self.count else None
+
+    def wake(self) -> Wake:
+        """Return the expression, unless no place at all is right too."""
+        return None if 0 in self.count else frozenset({self.pattern.number})
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield the expression."""
+        yield self.pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Anything asked of the facts that is no text."""
+
+    ask: Callable[[Facts], str | None]
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Return the answer."""
+        answer = self.ask(run.facts)
+        return None if answer is None else (answer,)
+
+    def wake(self) -> Wake:
+        """Return None: no expression is needed."""
+        return None
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield nothing."""
+        yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeastNode:
+    """At least `count` of the nodes hold: `any` is 1, `all` is their number."""
+
+    count: int
+    nodes: tuple[Node, ...]
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Return the evidence of those that hold."""
+        seen: list[str] = []
+        number = 0
+        for left, node in zip(range(len(self.nodes), 0, -1), self.nodes, strict=True):
+            if number + left < self.count:
+                return None
+            evidence = node.matches(run)
+            if evidence is not None:
+                number += 1
+                seen += evidence
+                if number >= self.count:
+                    return tuple(seen)
+        return None
+
+    def wake(self) -> Wake:
+        """Return the expressions of the fewest nodes of which one must hold."""
+        known = [wake for node in self.nodes if (wake := node.wake()) is not None]
+        needed = len(self.nodes) - self.count + 1
+        if len(known) < needed:
+            return None
+        return frozenset().union(*sorted(known, key=len)[:needed])
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield all expressions."""
+        for node in self.nodes:
+            yield from node.patterns()
+
+
+@dataclass(frozen=True, slots=True)
+class NotNode:
+    """The node does not hold."""
+
+    node: Node
+
+    def matches(self, run: Run) -> Evidence | None:
+        """Return no evidence: there is nothing to show."""
+        return () if self.node.matches(run) is None else None
+
+    def wake(self) -> Wake:
+        """Return None: it holds when nothing is found."""
+        return None
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield all expressions."""
+        return self.node.patterns()
+
+
+def number_question(read: Callable[[Facts], float | None], numbers: Numbers, label: str) -> Question:
+    """Return the question whether a number of the message is among the numbers."""
+
+    def ask(facts: Facts) -> str | None:
+        number = read(facts)
+        return f"{label} {number:g}" if number is not None and number in numbers else None
+
+    return Question(ask)
+
+
+def flag_question(read: Callable[[Facts], bool], wanted: bool, label: str) -> Question:
+    """Return the question whether a flag of the message is set as wanted."""
+    return Question(lambda facts: label if read(facts) is wanted else None)
+
+
+def network_question(networks: tuple[Network, ...], lists: tuple[ListFile, ...]) -> Question:
+    """Return the question whether the client lies in one of the networks or lists."""
+
+    def ask(facts: Facts) -> str | None:
+        address = facts.transaction.client.address
+        listed = in_networks(address, networks) or any(item.entries.has_address(address) for item in lists)
+        return address if listed else None
+
+    return Question(ask)
+
+
+def relation_question(first: str, second: str, *, same: bool) -> Question:
+    """Return the question whether two identities, both there, have a value in common (or have none)."""
+
+    def ask(facts: Facts) -> str | None:
+        left, right = identity(facts, first), identity(facts, second)
+        if not left or not right or bool(left & right) is not same:
+            return None
+        return min(left & right) if same else f"{min(left)} {min(right)}"
+
+    return Question(ask)
+
+
+def list_evidence(facts: Facts, fields: tuple[Field, ...], file: ListFile) -> str | None:
+    """Return the first text of the fields that is listed."""
+    return next((text for text in domain_values(facts, fields) if file.entries.has_word(text)), None)
+
+
+@dataclass(slots=True)
+class Rule:
+    """A compiled rule."""
+
+    name: str
+    node: Node
+    wake: Wake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wake = self.node.wake()

@@ -1,0 +1,127 @@
+"""A loaded ruleset: what it declares, and what it says of a message.
+
+The rule: it never changes after loading, but for the entries of its list files, which are read again when they change;
+so one ruleset may be asked about many messages at once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from filterproxy.config.yaml_loader import KeyPath, YamlDocument
+from filterproxy.core.action import Action
+from filterproxy.core.composite import Composite
+from filterproxy.core.errors import ConfigError
+from filterproxy.core.symbol import Symbol
+from filterproxy.core.transaction import Transaction
+from filterproxy.ruleset.composites import Reference, unknown_symbols
+from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts, Field, TextLimits
+from filterproxy.ruleset.lists import ListFile
+from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
+from filterproxy.ruleset.prefilter import Prefilter
+from filterproxy.ruleset.schema import Samples
+
+MAX_OPTION = 60
+MAX_OPTIONS = 5
+
+
+class Hit(NamedTuple):
+    """A rule that matched, and what it saw: shortened texts of the message, as they are (not escaped)."""
+
+    name: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A rule's own tests, and where they are written."""
+
+    name: str
+    samples: Samples
+    document: YamlDocument
+    path: KeyPath
+
+
+@dataclass(eq=False)
+class RuleSet:
+    """Rules, composites and lists of some files."""
+
+    rules: tuple[Rule, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
+    composites: tuple[Composite, ...] = ()
+    forced_actions: Mapping[str, Action] = field(default_factory=dict)
+    list_files: tuple[ListFile, ...] = ()
+    references: tuple[Reference, ...] = ()
+    tests: tuple[Tested, ...] = ()
+    limits: TextLimits = DEFAULT_LIMITS
+    patterns: tuple[Pattern, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._matcher = _Matcher(self.rules, self.patterns)
+
+    def match(self, transaction: Transaction, now: datetime) -> list[Hit]:
+        """Return the rules that match the transaction's message; `now` is the time that its Date is compared with."""
+        return self._matcher.match(Facts(transaction, now, self.limits))
+
+    def unknown_symbols(self, known: Collection[str]) -> list[ConfigError]:
+        """Return an error for each symbol that a composite names and neither this ruleset nor `known` has."""
+        own = {symbol.name for symbol in self.symbols} | {composite.name for composite in self.composites}
+        return unknown_symbols(self.references, own | set(known))
+
+    def refresh_lists(self) -> list[str]:
+        """Read changed list files again; return what went wrong with those that keep their last entries."""
+        problems: list[str] = []
+        for item in self.list_files:
+            try:
+                item.refresh()
+            except ConfigError as error:
+                problems.append(str(error))
+        return problems
+
+
+class _Matcher:
+    """Which rules to ask: those whose expressions the prefilter named, and those that need none."""
+
+    def __init__(self, rules: Iterable[Rule], patterns: Iterable[Pattern]) -> None:
+        self._always: list[Rule] = []
+        self._woken: dict[int, list[Rule]] = defaultdict(list)
+        for rule in rules:
+            if rule.wake is None:
+                self._always.append(rule)
+            for number in rule.wake or ():
+                self._woken[number].append(rule)
+        indexed = [pattern for pattern in patterns if not pattern.field.costly]
+        self._costly = {pattern.number for pattern in patterns if pattern.field.costly}
+        self._numbers = [pattern.number for pattern in indexed]
+        self._fields: list[Field] = list(dict.fromkeys(pattern.field for pattern in indexed))
+        segments = {of: segment for segment, of in enumerate(self._fields)}
+        self._prefilter = Prefilter((segments[pattern.field], pattern.literals) for pattern in indexed)
+
+    def match(self, facts: Facts) -> list[Hit]:
+        """Return the rules that match."""
+        found = self._prefilter.candidates([facts.folded(of) for of in self._fields])
+        run = Run(facts, {self._numbers[number] for number in found} | self._costly)
+        rules = list(self._always)
+        seen: set[str] = set()
+        for number in sorted(run.candidates):
+            for rule in self._woken.get(number, ()):
+                if rule.name not in seen:
+                    seen.add(rule.name)
+                    rules.append(rule)
+        hits = ((rule.name, rule.node.matches(run)) for rule in rules)
+        return [Hit(name, shortened(evidence)) for name, evidence in hits if evidence is not None]
+
+
+def shortened(evidence: Evidence) -> Evidence:
+    """Return the first few texts of the evidence, each short and on one line."""
+    texts = dict.fromkeys(_short(text) for text in evidence[: 4 * MAX_OPTIONS])
+    return tuple(text for text in texts if text)[:MAX_OPTIONS]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text[: 4 * MAX_OPTION].split())
+    return line if len(line) <= MAX_OPTION and len(text) <= 4 * MAX_OPTION else line[: MAX_OPTION - 1] + "…"

@@ -1,0 +1,298 @@
+"""The YAML rule language as typed models: what a rules file may say. docs/writing-rules.md explains it.
+
+The rule: keys are added to and never renamed or given another meaning; several keys in one `match` all hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from filterproxy.config.addresses import Networks
+from filterproxy.core.action import Action
+from filterproxy.core.symbol import SYMBOL_NAME
+from filterproxy.ruleset.conditions import CountedText, CountedWord, Model, Shorthand, TextCondition, Texts, Word
+from filterproxy.ruleset.numbers import Bytes, Count, Duration
+
+_HEADER_NAME = re.compile(r"[!-9;-~]+\Z")
+Identity = Literal[
+    "from.address", "from.domain", "from.site", "from.name", "sender.address", "sender.domain", "sender.site",
+    "reply_to.address", "reply_to.domain", "reply_to.site", "to.address", "to.domain", "to.site",
+    "mail_from.address", "mail_from.domain", "mail_from.site", "rcpt_to.address", "rcpt_to.domain", "rcpt_to.site",
+    "message_id.domain", "message_id.site", "client.name", "client.site", "helo", "helo.site",
+]  # fmt: skip
+ListTarget = Literal[
+    "mail_from", "rcpt_to", "header_from", "sender", "reply_to", "client", "client_name", "url"
+]  # fmt: skip
+
+
+def _symbol_name(name: str) -> str:
+    if not SYMBOL_NAME.match(name):
+        raise ValueError(f"{name!r} is no symbol name: write UPPER_CASE letters, digits and _ (at most 64)")
+    return name
+
+
+def _header_name(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _HEADER_NAME.match(name):
+            raise ValueError(f"{name!r} is no header field name; write it without the colon")
+    return names
+
+
+def _action(value: Any) -> Any:
+    return Action.parse(value) if isinstance(value, str) else value
+
+
+SymbolName = Annotated[str, AfterValidator(_symbol_name)]
+ForcedAction = Annotated[
+    Action, BeforeValidator(_action), WithJsonSchema({"type": "string", "enum": [str(action) for action in Action]})
+]
+ResultWord = Literal["pass", "fail", "softfail", "neutral", "none", "policy", "temperror", "permerror"]
+ResultWords = Annotated[tuple[ResultWord, ...], Field(min_length=1), Shorthand()]
+
+
+class HeaderMatch(CountedText):
+    """The header fields of some names, each of them one text."""
+
+    name: Annotated[Texts, AfterValidator(_header_name)] = Field(description="Field names without the colon.")
+    raw: bool = Field(False, description="The bytes after the colon as received, instead of the decoded value.")
+    part: Literal["value", "address", "local_part", "domain", "display_name"] = Field(
+        "value", description="Of address fields: a part of each mailbox."
+    )
+
+
+class HtmlMatch(Model):
+    """The HTML parts."""
+
+    visible: CountedText | None = Field(None, description="Text that the reader sees.")
+    hidden: CountedText | None = Field(None, description="Text in the markup that the reader does not see.")
+    tags: dict[str, Count] | None = Field(None, description="How often each element occurs.")
+    links: Count | None = Field(None, description="How many links there are.")
+    images: Count | None = Field(None, description="How many images there are.")
+
+
+class UrlMatch(TextCondition):
+    """One URL that meets all of these; conditions without a part are on the whole URL."""
+
+    host: Word | None = Field(None, description="Host name in lower case, or IP address.")
+    domain: Word | None = Field(None, description="Registrable domain; empty for an IP address.")
+    path: Word | None = None
+    query: Word | None = None
+    scheme: Word | None = None
+    userinfo: Word | None = Field(None, description="What stands before an @ in the authority.")
+    port: Count | None = Field(None, description="0 when none is written.")
+    source: Word | None = Field(None, description="Where it was found: text, html or header.")
+    display: TextCondition | None = Field(None, description="The text of the link.")
+    display_names_other_site: bool | None = Field(
+        None, description="Whether the link's text names a host of another registrable domain."
+    )
+    count: Count | None = Field(None, description="How many URLs meet this.")
+
+
+class AttachmentMatch(Model):
+    """One attachment that meets all of these."""
+
+    filename: Word | None = None
+    extension: Word | None = Field(None, description="Last extension, in lower case without its dot.")
+    type: Word | None = Field(None, description="Declared media type.")
+    detected_type: Word | None = Field(None, description="Media type that the content shows; empty when unknown.")
+    member: Word | None = Field(None, description="File name of a member of a ZIP archive.")
+    sha256: Word | None = None
+    size: Bytes | None = None
+    count: Count | None = Field(None, description="How many attachments meet this.")
+
+
+class EnvelopeMatch(Model):
+    """The SMTP envelope; the null sender is the empty text."""
+
+    mail_from: CountedWord | None = None
+    rcpt_to: CountedWord | None = None
+
+
+class ClientMatch(Model):
+    """The SMTP client."""
+
+    ip: Annotated[Networks, Shorthand()] | None = Field(None, description="In one of these networks.")
+    ip_in_list: Texts | None = Field(None, description="List files of networks.")
+    name: CountedWord | None = Field(None, description="Verified reverse name; absent when unknown.")
+    helo: CountedWord | None = None
+    user: CountedWord | None = Field(None, description="Authenticated user; absent when there is none.")
+    tls: bool | None = None
+    local: bool | None = Field(None, description="Whether it is in local_networks.")
+
+
+class AuthenticationMatch(Model):
+    """RFC 8601 result words of the message; `none` also when the check is not enabled."""
+
+    spf: ResultWords | None = None
+    dkim: ResultWords | None = None
+    dmarc: ResultWords | None = None
+    arc: ResultWords | None = None
+
+
+class DateMatch(Model):
+    """The Date field."""
+
+    valid: bool | None = Field(None, description="Whether there is a Date that can be read.")
+    ahead: Duration | None = Field(None, description="How far it lies ahead of the time of the scan.")
+    behind: Duration | None = Field(None, description="How far it lies behind the time of the scan.")
+
+
+class AtLeastMatch(Model):
+    """Some of several matches."""
+
+    n: int = Field(ge=1)
+    of: tuple[Match, ...] = Field(min_length=1)
+
+
+Pair = Annotated[tuple[Identity, Identity], Field(description="Two identities.")]
+
+
+class Match(Model):
+    """What a rule looks for; all keys given must hold."""
+
+    header: HeaderMatch | None = None
+    headers: CountedText | None = Field(None, description="The raw header block as one text.")
+    header_names: CountedText | None = Field(
+        None, description="Field names in their order, lower case, one blank each."
+    )
+    subject: CountedText | None = None
+    body: CountedText | None = Field(None, description="Decoded text, of HTML what is visible.")
+    raw_body: CountedText | None = Field(None, description="The bytes after the header as received, still encoded.")
+    html: HtmlMatch | None = None
+    url: UrlMatch | None = None
+    attachment: AttachmentMatch | None = None
+    charset: CountedWord | None = Field(None, description="Declared character sets of text parts.")
+    size: Bytes | None = Field(None, description="Size of the message.")
+    defect: CountedWord | None = Field(None, description="Names of what is wrong with the message's form.")
+    envelope: EnvelopeMatch | None = None
+    client: ClientMatch | None = None
+    authentication: AuthenticationMatch | None = None
+    date: DateMatch | None = None
+    same: Pair | None = Field(None, description="Two identities that are there and have a value in common.")
+    differ: Pair | None = Field(None, description="Two identities that are there and have no value in common.")
+    all: tuple[Match, ...] | None = Field(None, min_length=1)
+    any: tuple[Match, ...] | None = Field(None, min_length=1)
+    not_: Match | None = Field(None, alias="not")
+    at_least: AtLeastMatch | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Match:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("an empty match would match every message; say what it looks for")
+        return self
+
+
+class Attached(Model):
+    """An attachment of a sample."""
+
+    filename: str
+    type: str = "application/octet-stream"
+    text: str = Field("", description="Its content.")
+
+
+class Sample(Model):
+    """A message to try a rule on: what is given is put into an ordinary message.
+
+    A bare text is `text`: it is put where the rule looks.
+    """
+
+    text: str | None = None
+    subject: str | None = None
+    body: str | None = None
+    html: str | None = None
+    headers: dict[str, str | None] = Field({}, description="Field values; null leaves the field out.")
+    attachments: tuple[Attached, ...] = ()
+    message: str | None = Field(None, description="A whole message instead, header and body.")
+    mail_from: str | None = None
+    rcpt_to: Texts | None = None
+    client: str = Field("", description="IP address.")
+    client_name: str = ""
+    helo: str = ""
+    user: str = ""
+    authentication: dict[Literal["spf", "dkim", "dmarc", "arc"], ResultWord] = Field({})
+
+
+class Samples(Model):
+    """Texts or messages that a rule must, and must not, match."""
+
+    match: tuple[Annotated[Sample, Shorthand("text")], ...] = ()
+    no_match: tuple[Annotated[Sample, Shorthand("text")], ...] = ()
+
+
+class Named(Model):
+    """What rules, composites and lists have in common."""
+
+    name: SymbolName
+    score: float = Field(1.0, allow_inf_nan=False)
+    description: str = ""
+    group: str = Field("", description="A word for related rules.")
+    enabled: bool = True
+    action: ForcedAction | None = Field(None, description="The action it forces, whatever the score is.")
+
+
+class RuleModel(Named):
+    """A rule: a symbol that fires when a message matches."""
+
+    match: Match
+    tests: Samples = Samples()
+
+
+class Terms(Model):
+    """An expression over symbols; all keys given must hold. A bare text is a symbol's name."""
+
+    symbol: SymbolName | None = None
+    all: tuple[Term, ...] | None = Field(None, min_length=1)
+    any: tuple[Term, ...] | None = Field(None, min_length=1)
+    not_: NoneOf | None = Field(None, alias="not", description="None of these.")
+    at_least: AtLeastTerms | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Terms:
+        if all(getattr(self, "not_" if key == "not" else key) is None for key in TERM_KEYS):
+            raise ValueError("no condition: write `all:`, `any:`, `not:` or `at_least:`")
+        return self
+
+
+TERM_KEYS = ("symbol", "all", "any", "not", "at_least")
+Term = Annotated[Terms, Shorthand("symbol")]
+NoneOf = Annotated[tuple[Term, ...], Field(min_length=1), Shorthand()]
+
+
+class AtLeastTerms(Model):
+    """Some of several terms."""
+
+    n: int = Field(ge=1)
+    of: tuple[Term, ...] = Field(min_length=1)
+
+
+class CompositeModel(Named, Terms):
+    """A symbol that fires when other symbols do (or do not)."""
+
+
+class ListModel(Named):
+    """A list file of addresses, domains and networks, and what of a message is looked up in it."""
+
+    score: float = Field(0.0, allow_inf_nan=False)
+    file: str = Field(min_length=1, description="Relative to the rules file.")
+    of: Annotated[tuple[ListTarget, ...], Field(min_length=1), Shorthand()]
+    authenticated: bool | None = Field(
+        None,
+        description="Whether senders count only when SPF, DKIM or DMARC vouch for them. Default: true for a list that "
+        "lowers the score or forces `no action`.",
+    )
+
+
+class RuleFile(Model):
+    """A rules file."""
+
+    rules: tuple[RuleModel, ...] = ()
+    composites: tuple[CompositeModel, ...] = ()
+    lists: tuple[ListModel, ...] = ()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a rules file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | RuleFile.model_json_schema(by_alias=True)

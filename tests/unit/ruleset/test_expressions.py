@@ -1,0 +1,55 @@
+"""Expressions: what RE2 cannot take is named, with what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from filterproxy.ruleset.expressions import MAX_LENGTH, ExpressionError, any_of, compile_expression, literally
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason", "hint"),
+    [
+        ("a(?=b)", "look-around ('(?=' at character 2) is not supported", "`not:`"),
+        ("(?<!b)a", "look-around ('(?<!' at character 1)", "`not:`"),
+        (r"(a)\1", r"a backreference ('\\1' at character 4)", "write the repeated text out"),
+        ("(?>a)", "an atomic group", "(?:…)"),
+        ("a++", "a possessive quantifier", "leave out the last +"),
+        ("(?(1)a|b)", "a conditional group", "alternatives"),
+        (r"a\Z", r"\Z ('\\Z' at character 2)", r"\z"),
+        ("(?x)a b", "the flag x", "without extra white space"),
+        ("a{1001}", "invalid repetition size: {1001}", "at most 1000 times"),
+        ("(a", "missing ): (a", ""),
+        ("a**", "bad repetition operator: **", ""),
+        ("a" * (MAX_LENGTH + 1), "more than 20000 characters", "in_list"),
+    ],
+)
+def test_errors_say_what_would_be_right(pattern, reason, hint):
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(pattern)
+    assert reason in caught.value.reason
+    assert hint in caught.value.hint
+
+
+def test_an_escaped_backslash_is_no_backreference():
+    assert compile_expression(r"a\\1").search(rb"a\1")
+
+
+def test_raw_expressions_see_bytes():
+    assert compile_expression(r"\xE8", raw=True).search(b"\xe8")
+    assert compile_expression("è", raw=True).search("è".encode())
+    assert not compile_expression(r"\xE8").search(b"\xe8")
+
+
+def test_alternatives_and_literal_texts():
+    assert any_of(["a|b", "c"]) == "(?:a|b)|(?:c)"
+    assert compile_expression(literally(["1+1", "a.b"])).search(b"x 1+1").group() == b"1+1"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [("(a+)+$", b"a" * 200_000 + b"!"), (r"\s+$", b" " * 80_000 + b"x"), ("(x+x+)+y", b"x" * 200_000)],
+)
+def test_no_expression_takes_more_than_linear_time(pattern, text):
+    assert compile_expression(pattern).search(text) is None

@@ -1,0 +1,130 @@
+"""Literals: every text an expression matches holds one of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filterproxy.ruleset.expressions import ExpressionError, compile_expression
+from filterproxy.ruleset.literals import required_literals
+from filterproxy.ruleset.normal_form import normal_form
+from filterproxy.ruleset.prefilter import fold
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literals"),
+    [
+        ("lottery", {"lottery"}),
+        ("LOTTERY", {"lottery"}),
+        (r"(?i)\blottery\b", {"lottery"}),
+        (r"you\s+have\s+won", {"you have won"}),
+        (r"you have (?:just )?won", {"you have won", "you have just won"}),
+        (r"(?:bank|trust) of nigeria", {"bank of nigeria", "trust of nigeria"}),
+        (r"million.{0,40}inheritance", {"inheritance"}),
+        (r"[vw]iagra", {"viagra", "wiagra"}),
+        (r"[^v]iagra", {"iagra"}),
+        (r"\$[0-9,.]+ million", {" million"}),
+        (r"\Qa.b*c\E", {"a.b*c"}),
+        (r"(?P<word>prize)\x21", {"prize!"}),
+        (r"pr[i\x{69}]ze", {"prize"}),
+        (r"(?:ab){3}", {"ababab"}),
+        (r"(?:urgent)+", {"urgent"}),
+        (r"verfügbar", {"verfügbar"}),
+        (r"ВНИМАНИЕ", {"внимание"}),
+        (r"恭喜您", {"恭喜您"}),
+        (r"straße|urgent", {"stra", "urgent"}),
+        (r"a{,2}urgent", {"a{,2}urgent"}),
+    ],
+)
+def test_literals(pattern, literals):
+    assert required_literals(pattern, plain=True) == literals
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\d{16}",
+        r"[A-Z]{20}",
+        r"a|urgent",
+        r"(?:urgent)?",
+        r"(?:urgent)*",
+        r"(?:urgent){0,3}",
+        r".*",
+        "",
+        r"abc",
+        r"\pL+",
+        r"[[:alpha:]]{9}",
+        r"(?=urgent)",
+        r"\Qurgent\E*",
+        r"\Qab",
+        "(urgent",
+        "[urgent",
+        "(?z:urgent)",
+        "\\",
+        "(" * 200 + "urgent" + ")" * 200,
+    ],
+)
+def test_expressions_without_literals(pattern):
+    assert required_literals(pattern, plain=True) == frozenset()
+
+
+def test_raw_bytes_have_no_literals_outside_ascii_and_no_known_white_space():
+    assert required_literals("verfügbare", plain=False) == {"gbare"}
+    assert required_literals(r"you\s+win ", plain=False) == {"win "}
+
+
+ATOMS = st.sampled_from(
+    [" ", *r"a B ab abcd é É ß ſ K в \s \s+ \s* . \w [ab] [^a] [a-c] [\sab] \b ^ $ \. \x61 \x{e9} \Qab\E".split()]
+    + r"[]a] [a-] [\]x] [[:digit:]b] \pL".split()
+)
+
+
+def _expressions():
+    def extend(inner):
+        groups = st.builds(
+            "{}{}{}".format, st.sampled_from(["(", "(?:", "(?i:", "(?s-i:", "(?P<n>"]), inner, st.just(")")
+        )
+        repeated = st.builds(
+            "{}{}".format, groups, st.sampled_from(["*", "+", "?", "{2}", "{0,2}", "{1,}", "{1,3}?", "+?", "{,2}"])
+        )
+        alternatives = st.builds("(?:{}|{})".format, inner, inner)
+        return st.one_of(groups, repeated, alternatives, st.builds("{}{}".format, inner, inner))
+
+    atoms = st.builds("{}{}".format, ATOMS, st.sampled_from(["", "", "", "*", "+", "?", "{2}"]))
+    return st.recursive(atoms, extend, max_leaves=10)
+
+
+@settings(max_examples=600)
+@given(
+    _expressions(),
+    st.booleans(),
+    st.lists(st.text("aAbBcdDéÉßſKkвᲀ .x]-", max_size=12), min_size=1, max_size=8),
+)
+def test_every_match_holds_a_literal(expression, ignore_case, texts):
+    pattern = ("(?i)" if ignore_case else "") + expression
+    try:
+        regex = compile_expression(pattern)
+    except ExpressionError:
+        return
+    literals = required_literals(pattern, plain=True)
+    for text in ["".join(texts), *texts]:
+        plain = " ".join(text.split())
+        if literals and regex.search(plain.encode()):
+            folded = fold(plain)
+            assert any(literal.encode() in folded for literal in literals), (pattern, plain, literals)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(["a", "é", "É", "\xff", "d", "bcde", r"\s", "."]), min_size=1, max_size=8), st.binary())
+def test_every_match_in_raw_bytes_holds_a_literal(pieces, noise):
+    pattern = "(?i)" + "".join(pieces)
+    regex = compile_expression(pattern, raw=True)
+    literals = required_literals(pattern, plain=False)
+    for data in (noise, pattern[4:].encode(), pattern[4:].upper().encode(), noise + pattern[4:].lower().encode()):
+        if literals and regex.search(data):
+            assert any(literal.encode() in data.lower() for literal in literals)
+
+
+def test_normal_form_is_what_plain_means():
+    assert normal_form("you \r\n\t have\u00a0 won", 100) == "you have won"

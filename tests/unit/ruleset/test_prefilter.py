@@ -1,0 +1,49 @@
+"""The prefilter names every expression whose literal is there, and knows in which text."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filterproxy.ruleset.prefilter import Prefilter, fold
+
+LITERALS = st.frozensets(st.text("abcé ", min_size=4, max_size=14), max_size=3)
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), LITERALS), max_size=8),
+    st.lists(st.text("abcé \n", max_size=60), min_size=3, max_size=3),
+)
+def test_it_names_exactly_the_expressions_whose_literals_are_there(expressions, texts):
+    literals = [text for _, group in expressions for text in group]
+    texts[1] += "".join(literals)
+    segments = [fold(text) for text in texts]
+    expected = {
+        number
+        for number, (segment, group) in enumerate(expressions)
+        if segments[segment] and (not group or any(text.encode() in segments[segment] for text in group))
+    }
+    assert Prefilter(expressions).candidates(segments) == expected
+
+
+def test_an_expression_without_literals_is_named_only_when_there_is_text():
+    prefilter = Prefilter([(0, frozenset())])
+    assert prefilter.candidates([b"x"]) == {0}
+    assert prefilter.candidates([b""]) == set()
+
+
+def test_a_literal_across_two_texts_is_none():
+    prefilter = Prefilter([(0, frozenset({"abcdefgh"})), (1, frozenset({"abcdefgh"}))])
+    assert prefilter.candidates([b"abcd", b"efgh"]) == set()
+
+
+def test_many_literals_are_all_found():
+    words = [f"word{number:05}x" for number in range(5000)]
+    prefilter = Prefilter([(0, frozenset({word})) for word in words])
+    assert prefilter.candidates([" ".join(words).encode()]) == set(range(5000))
+
+
+def test_fold_makes_letter_case_equal_as_re2_does():
+    assert fold("ÀÉ ПРИВЕТ ſKᲀ") == "àé привет skв".encode()
+    assert fold("a\udc80") == b"a?"

@@ -1,0 +1,74 @@
+"""A ruleset: the prefilter and the waking of rules change nothing but the time."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts
+from filterproxy.ruleset.nodes import Run
+from filterproxy.testing import make_transaction
+from tests.unit.ruleset.loading import NOW, fired, load_text
+
+WORDS = ("lottery", "won", "bank", "account", "prize", "x")
+CONDITIONS = st.one_of(
+    st.builds(lambda word: {"contains": word}, st.sampled_from(WORDS)),
+    st.builds(lambda word, n: {"regex": word, "count": n}, st.sampled_from(WORDS), st.sampled_from(["> 1", "< 2", 0])),
+    st.builds(lambda a, b: {"contains": a, "not": {"contains": b}}, st.sampled_from(WORDS), st.sampled_from(WORDS)),
+    st.builds(lambda a, b: {"regex": [a, f"{b}.*{a}"]}, st.sampled_from(WORDS), st.sampled_from(WORDS)),
+)
+MATCHES = st.recursive(
+    st.one_of(
+        st.builds(
+            lambda key, condition: {key: condition}, st.sampled_from(["subject", "body", "raw_body"]), CONDITIONS
+        ),
+        st.builds(lambda word: {"url": {"host": {"contains": word}}}, st.sampled_from(WORDS)),
+        st.builds(lambda word: {"header": {"name": "X-A", "absent": True}}, st.sampled_from(WORDS)),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda matches: {"all": matches}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda matches: {"any": matches}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda matches: {"at_least": {"n": 2, "of": matches}}, st.lists(inner, min_size=2, max_size=4)),
+        st.builds(lambda match: {"not": match}, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(MATCHES, min_size=1, max_size=6),
+    st.lists(st.sampled_from(WORDS), max_size=4),
+    st.lists(st.sampled_from((*WORDS, "http://bank.example/", "\r\n")), max_size=8),
+)
+def test_the_same_rules_match_as_when_every_expression_is_tried(tmp_path, matches, subject, body):
+    rules = [{"name": f"R{number}", "match": match} for number, match in enumerate(matches)]
+    ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
+    raw = f"Subject: {' '.join(subject)}\r\n\r\n{' '.join(body)}\r\n".encode()
+    run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), {pattern.number for pattern in ruleset.patterns})
+    expected = {rule.name for rule in ruleset.rules if rule.node.matches(run) is not None}
+    assert set(fired(ruleset, make_transaction(raw))) == expected
+
+
+def test_rules_that_share_an_expression_share_its_work(tmp_path):
+    rules = [{"name": f"R{number}", "match": {"body": {"contains": "prize"}}} for number in range(3)]
+    ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
+    assert len(ruleset.patterns) == 1
+    assert set(fired(ruleset, make_transaction(b"S: x\r\n\r\na prize\r\n"))) == {"R0", "R1", "R2"}
+
+
+def test_hostile_expressions_and_texts_take_no_time(tmp_path):
+    rules = [
+        {"name": "A", "match": {"body": {"regex": "(a+)+$"}}},
+        {"name": "B", "match": {"raw_body": {"regex": r"\s+$", "normalize": False}}},
+        {"name": "C", "match": {"body": {"regex": "(x+x+)+y", "count": ">= 5"}}},
+    ]
+    ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
+    for body in (b"a" * 100_000 + b"!", b" " * 80_000 + b"x", b"x" * 100_000):
+        transaction = make_transaction(b"Subject: x\r\n\r\n" + body)
+        start = time.process_time()
+        assert fired(ruleset, transaction) == {}
+        assert time.process_time() - start < 1
