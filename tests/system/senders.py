@@ -59,21 +59,23 @@ def smtp_source(
     count: int,
     sessions: int = 1,
     length: int = 1000,
+    file: Path | None = None,
     to: str = "alice@example.net",
     sender: str = "sender@example.org",
     keep_session: bool = False,
     options: Sequence[str] = (),
     timeout: float = 120,
 ) -> None:
-    """Send generated messages with Postfix' smtp-source; `keep_session` sends them all in each session.
+    """Send with Postfix' smtp-source: generated messages of a length, or those of a file (lines end in LF).
 
-    Raises subprocess.CalledProcessError when a message is not accepted.
+    `keep_session` sends many in each session. Raises AssertionError when a message is not accepted.
     """
-    command = ["smtp-source", "-m", str(count), "-s", str(sessions), "-l", str(length), "-f", sender, "-t", to]
+    command = ["smtp-source", "-m", str(count), "-s", str(sessions), "-f", sender, "-t", to]
+    command += ["-F", str(file)] if file else ["-l", str(length)]
     command += ["-d"] if keep_session else []
-    subprocess.run(
-        [*command, *options, f"127.0.0.1:{port}"], check=True, capture_output=True, text=True, timeout=timeout
-    )
+    command += [*options, f"127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @dataclass(frozen=True)

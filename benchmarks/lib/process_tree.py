@@ -1,0 +1,42 @@
+"""The CPU time of a process and everything below it, from /proc (Linux).
+
+The rule: nothing is counted twice or lost: living processes count themselves and the children they have reaped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(roots: Iterable[int]) -> float:
+    """Return user and system seconds so far of these processes, their living descendants and their reaped children."""
+    times, children = _snapshot()
+    pending, seen = list(roots), set()
+    while pending:
+        pid = pending.pop()
+        if pid not in seen:
+            seen.add(pid)
+            pending += children.get(pid, [])
+    return sum(times.get(pid, 0) for pid in seen) / _TICK
+
+
+def _snapshot() -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Return ticks by process, and children by parent."""
+    times: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            # The name in parentheses may hold anything, so count from its end: state is field 3, ppid 4, utime 14.
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pid = int(folder.name)
+        times[pid] = sum(map(int, fields[11:15]))
+        children.setdefault(int(fields[1]), []).append(pid)
+    return times, children
