@@ -102,7 +102,7 @@ class _Parser:
         elif lexeme == ":" and "@" not in self._words:
             self._words.clear()
         else:
-            self._words.append(_plain(lexeme))
+            self._words.append(" " if lexeme == ">" else _plain(lexeme))
 
     def _take_in_angle(self, lexeme: str, angle: list[str]) -> None:
         if lexeme == ">" or (lexeme in ",;" and angle[:1] != ["@"]):
@@ -194,15 +194,25 @@ def _split_at(pieces: list[str]) -> tuple[str, str]:
 
 def _find_address(words: list[str]) -> tuple[str, str, str, str]:
     """Return the text before, the local part, the domain and the text after of an element without angle brackets."""
+    words = _close_up(words)
     at = len(words) - 1 - words[::-1].index("@")
     first, last = at, at + 1
-    if first and words[first - 1].isspace():
-        first -= 1
     while first and not words[first - 1].isspace():
         first -= 1
-    if last < len(words) and words[last].isspace():
-        last += 1
     while last < len(words) and not words[last].isspace():
         last += 1
-    local, domain = "".join(words[first:at]).strip(), "".join(words[at + 1 : last]).strip()
+    local, domain = "".join(words[first:at]), "".join(words[at + 1 : last])
     return "".join(words[:first]), local, domain, "".join(words[last:])
+
+
+def _close_up(words: list[str]) -> list[str]:
+    """Drop blanks next to a dot or an `@`: RFC 5322 section 4.4 allows `john . doe @ example . org`."""
+    return [
+        word
+        for index, word in enumerate(words)
+        if not (word.isspace() and 0 < index < len(words) - 1 and _joins(words[index - 1], words[index + 1]))
+    ]
+
+
+def _joins(before: str, after: str) -> bool:
+    return before == "@" or after == "@" or before.endswith(".") or after.startswith(".")

@@ -17,7 +17,9 @@ from filterproxy.message.limits import Limits
 # A field: name, colon, value with its continuation lines (no input makes it go back).
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)\n?")
 _INNER_FIELD = re.compile(rb"(?!--)" + _FIELD.pattern)
-_BLANKS = re.compile(rb"[ \t\r\n]*+")
+# Skipped: an mbox separator, a field without name, and white space that continues nothing. Some readers see a field
+# after that white space, so this one does too.
+_NO_FIELD = re.compile(rb">?From [^\n]*+\n?|:[^\n]*+(?:\n[ \t][^\n]*+)*\n?|[ \t]++(?:\r?\n)?")
 _BREAKS = re.compile(r"[\r\n\0]+[ \t]*")
 _MBOX_LINE = (b"From ", b">From ")
 
@@ -66,7 +68,7 @@ class Header:
             self._defects.add("header_8bit")
             text = raw.decode("cp1252", "replace")
         text = text.strip(" \t\r\n")
-        # A fold is a line break before white space, and only the line break goes (RFC 5322 section 2.2.3).
+        # A fold reads as one blank, whatever white space it holds (RFC 5322 section 2.2.3).
         if "\n" in text or "\r" in text or "\0" in text:
             text = _BREAKS.sub(" ", text)
         return text
@@ -121,7 +123,7 @@ def _lower(name: str) -> str:
 
 
 def parse_headers(
-    buffer: bytes, start: int, end: int, limits: Limits, defects: set[str], *, inner: bool = False
+    buffer: bytes, start: int, limits: Limits, defects: set[str], *, inner: bool = False
 ) -> tuple[Headers, int, int]:
     """Return the fields of the block at `start`, the offset of its end, and that of the body.
 
@@ -129,27 +131,16 @@ def parse_headers(
     `--` is never a field: it may be the boundary of a part without any body.
     """
     fields: list[Header] = []
-    position = start
-    match_field = (_INNER_FIELD if inner else _FIELD).match
-    if buffer[start : start + 1] in (b" ", b"\t"):
-        # Continues nothing. Some readers see the field in it, so this one does too.
-        defects.add("bad_header")
-        position = _skip_blanks(buffer, start, end)
-    while True:
-        match = match_field(buffer, position, end)
-        if match is None:
-            following = _skip_non_field(buffer, position, end, defects)
-            if following == position:
-                break
-            position = following
-            continue
-        position = match.end()
-        if len(fields) >= limits.headers:
+    pattern = _INNER_FIELD if inner else _FIELD
+    match, position = _next_field(pattern, buffer, start, defects)
+    while match is not None:
+        if len(fields) < limits.headers:
+            fields.append(Header(match[1].decode("ascii"), match[0], match[2].removesuffix(b"\r"), limits, defects))
+        else:
             defects.add("header_limit")
-            continue
-        fields.append(Header(match[1].decode("ascii"), match[0], match[2].removesuffix(b"\r"), limits, defects))
-    body_start = _after_empty_line(buffer, position, end)
-    if body_start == position and position < end:
+        match, position = _next_field(pattern, buffer, position, defects)
+    body_start = _after_empty_line(buffer, position)
+    if body_start == position and position < len(buffer):
         defects.add("missing_separator")
     return Headers(fields), position, body_start
 
@@ -160,37 +151,29 @@ def field_spans(raw: bytes) -> Iterator[tuple[str, int, int]]:
     Unlike `Headers` it has no limit on their number: what is to be removed is found wherever it stands.
     """
     ignored: set[str] = set()
-    position = _skip_blanks(raw, 0, len(raw)) if raw[:1] in (b" ", b"\t") else 0
-    while True:
-        match = _FIELD.match(raw, position)
-        if match is not None:
-            yield match[1].decode("ascii"), match.start(), match.end()
-            position = match.end()
-            continue
-        following = _skip_non_field(raw, position, len(raw), ignored)
-        if following == position:
-            return
-        position = following
+    match, position = _next_field(_FIELD, raw, 0, ignored)
+    while match is not None:
+        yield match[1].decode("ascii"), match.start(), match.end()
+        match, position = _next_field(_FIELD, raw, position, ignored)
 
 
-def _skip_blanks(buffer: bytes, position: int, end: int) -> int:
-    match = _BLANKS.match(buffer, position, end)
-    return match.end() if match else position
+def _next_field(
+    pattern: re.Pattern[bytes], buffer: bytes, position: int, defects: set[str]
+) -> tuple[re.Match[bytes] | None, int]:
+    """Return the next field and the offset after it, or None and the offset where the header block ends."""
+    while (match := pattern.match(buffer, position)) is None:
+        skipped = _NO_FIELD.match(buffer, position)
+        if skipped is None:
+            return None, position
+        if not skipped[0].startswith(_MBOX_LINE):
+            defects.add("bad_header")
+        position = skipped.end()
+    return match, match.end()
 
 
-def _skip_non_field(buffer: bytes, position: int, end: int, defects: set[str]) -> int:
-    """Return the start of the next line when this one is skipped: an mbox `From ` line, or a field without name."""
-    if buffer.startswith(b":", position):
-        defects.add("bad_header")
-    elif not buffer.startswith(_MBOX_LINE, position):
-        return position
-    line_end = buffer.find(b"\n", position, end)
-    return end if line_end < 0 else line_end + 1
-
-
-def _after_empty_line(buffer: bytes, position: int, end: int) -> int:
-    if buffer.startswith(b"\n", position, end):
+def _after_empty_line(buffer: bytes, position: int) -> int:
+    if buffer.startswith(b"\n", position):
         return position + 1
-    if buffer.startswith(b"\r\n", position, end):
+    if buffer.startswith(b"\r\n", position):
         return position + 2
     return position

@@ -43,7 +43,7 @@ class Message:
 
     @cached_property
     def _top(self) -> tuple[Headers, int, int]:
-        return parse_headers(self._buffer, 0, len(self._buffer), self.limits, self._defects)
+        return parse_headers(self._buffer, 0, self.limits, self._defects)
 
     @property
     def headers(self) -> Headers:

@@ -190,9 +190,7 @@ class _TreeBuilder:
         return opened, False
 
     def _open_child(self, parent: Part, start: int) -> int:
-        headers, _, body_start = parse_headers(
-            self.buffer, start, len(self.buffer), self.limits, self.defects, inner=True
-        )
+        headers, _, body_start = parse_headers(self.buffer, start, self.limits, self.defects, inner=True)
         self._open(parent, headers, body_start)
         return self.parts[-1].start - 1
 
@@ -201,7 +199,7 @@ class _TreeBuilder:
         top = part
         while top.content_type in _MESSAGE_TYPES and top.encoding not in _ENCODED and self._may_nest(top):
             self._stack.append(_Open(top, None))
-            inner, _, start = parse_headers(self.buffer, start, len(self.buffer), self.limits, self.defects, inner=True)
+            inner, _, start = parse_headers(self.buffer, start, self.limits, self.defects, inner=True)
             top = self._add(top, inner, start)
         boundary = top.parameters.get("boundary", "").rstrip() if top.content_type.startswith("multipart/") else ""
         if boundary and self._may_nest(top):

@@ -1,6 +1,6 @@
 """Message content made to cost time or memory: each case has a time limit and names the defect that must tell of it.
 
-The time limits are those of the threat list, on a machine that does other things too.
+The time limits are those of the threat list; processor time is measured, so that a busy machine fails no test.
 """
 
 from __future__ import annotations
@@ -197,9 +197,9 @@ BOMBS = [
 def test_bomb_is_defused(case: Bomb) -> None:
     raw = case.build()
     message = Message(raw)
-    started = time.perf_counter()
+    started = time.process_time()
     read_everything(message)
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     assert case.defects <= message.defects <= DEFECTS.keys()
     assert took < case.seconds
 
@@ -207,10 +207,10 @@ def test_bomb_is_defused(case: Bomb) -> None:
 @pytest.mark.parametrize("case", BOMBS, ids=lambda case: case.name)
 def test_verdict_fields_of_a_bomb_are_found_in_time(case: Bomb) -> None:
     raw = case.build()
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(strip_verdict_headers(raw)) <= len(raw)
     assert len(message_digest(raw)) == 64
-    assert time.perf_counter() - started < case.seconds
+    assert time.process_time() - started < case.seconds
 
 
 def test_memory_stays_near_the_size_of_the_message() -> None:

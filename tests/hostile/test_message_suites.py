@@ -25,11 +25,11 @@ def test_every_message_is_read(folder: Path) -> None:
     assert len(paths) > 20
     for path in paths:
         raw = path.read_bytes()
-        started = time.perf_counter()
+        started = time.process_time()
         message = Message(raw)
         read_everything(message)
         assert message.defects <= DEFECTS.keys(), path.name
-        assert time.perf_counter() - started < SECONDS, path.name
+        assert time.process_time() - started < SECONDS, path.name
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
