@@ -18,7 +18,7 @@ from filterproxy.services.spf_evaluator import SpfResult, evaluate
 
 _SYMBOLS = {
     "pass": Symbol("SPF_PASS", -0.2, "The envelope sender's domain lists the client in SPF"),
-    "fail": Symbol("SPF_FAIL", 2.0, "The envelope sender's domain forbids the client in SPF (-all)"),
+    "fail": Symbol("SPF_FAIL", 1.5, "The envelope sender's domain forbids the client in SPF (-all)"),
     "softfail": Symbol("SPF_SOFTFAIL", 0.5, "The envelope sender's domain does not list the client in SPF (~all)"),
     "neutral": Symbol("SPF_NEUTRAL", 0.0, "The envelope sender's domain says nothing about the client in SPF (?all)"),
     "none": Symbol("SPF_NONE", 0.0, "The envelope sender's domain has no SPF record"),

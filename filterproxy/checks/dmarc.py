@@ -1,0 +1,144 @@
+"""DMARC: is the domain in From authenticated by SPF or DKIM, and what does its owner want if not?
+
+The one rule: only one, well-formed From whose domain aligns with a pass is a pass; DNS trouble is neither pass nor
+fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
+
+from filterproxy.core.authentication import MethodResult
+from filterproxy.core.check import Check, CheckConfig, Stage
+from filterproxy.core.envelope import domain_of
+from filterproxy.core.symbol import Symbol, SymbolResult
+from filterproxy.core.transaction import Transaction
+from filterproxy.message.domains import ascii_domain
+from filterproxy.services.dmarc import Author, Discovery, DnsTrouble, Policy, Record, read_author
+from filterproxy.services.dmarc.discovery import Found
+
+_PASS = Symbol("DMARC_PASS", -0.5, "SPF or DKIM authenticates the domain in From")
+_NA = Symbol("DMARC_NA", 0.0, "The domain in From has no DMARC policy")
+_TEMPERROR = Symbol("DMARC_TEMPERROR", 0.0, "DMARC could not be checked: DNS did not answer")
+_PERMERROR = Symbol("DMARC_PERMERROR", 0.5, "DMARC could not be checked: From or the policy is malformed")
+_FAILED = {
+    Policy.NONE: Symbol(
+        "DMARC_POLICY_NONE", 0.1, "The domain in From is not authenticated; its owner asks for nothing"
+    ),
+    Policy.QUARANTINE: Symbol(
+        "DMARC_POLICY_QUARANTINE", 1.5, "The domain in From is not authenticated; its owner asks for quarantine"
+    ),
+    Policy.REJECT: Symbol(
+        "DMARC_POLICY_REJECT", 2.0, "The domain in From is not authenticated; its owner asks for rejection"
+    ),
+}
+
+
+class DmarcConfig(CheckConfig):
+    """Keys of `checks.dmarc`."""
+
+    authenticated: bool = Field(False, description="Run for mail of authenticated users.")
+    local: bool = Field(False, description="Run for mail from local_networks.")
+
+
+class DmarcCheck(Check[DmarcConfig]):
+    """RFC 9989 on the results of spf and dkim: tree walk, alignment, policy."""
+
+    name = "dmarc"
+    symbols = (_PASS, _NA, _TEMPERROR, _PERMERROR, *_FAILED.values())
+    config_type = DmarcConfig
+    stage = Stage.MESSAGE
+    after = frozenset({"spf", "dkim"})
+
+    async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the one DMARC symbol of the message."""
+        if self.context.site.offline:
+            return []
+        author = read_author(transaction.require_message())
+        discovery = Discovery(self.context.resolver)
+        try:
+            if not author.domain:
+                return [await _without_author(discovery, author)]
+            return [await _judge(discovery, author.domain, transaction)]
+        except DnsTrouble as trouble:
+            domain = author.domain or ", ".join(author.claimed)
+            return [_result(_TEMPERROR, "temperror", domain, str(trouble))]
+
+
+async def _without_author(discovery: Discovery, author: Author) -> SymbolResult:
+    """Judge mail whose From is not one plain address: by the strictest policy of the domains it shows, never a pass."""
+    policies = []
+    for domain in author.claimed:
+        found = await discovery.applicable(domain)
+        if found is not None and found.record.usable:
+            policies.append((await discovery.policy(domain, found), domain))
+    if not policies:
+        return _result(_PERMERROR, "permerror", ", ".join(author.claimed), author.reason)
+    policy, domain = max(policies)
+    return _result(_FAILED[policy], "fail", domain, author.reason, policy)
+
+
+async def _judge(discovery: Discovery, domain: str, transaction: Transaction) -> SymbolResult:
+    found = await discovery.applicable(domain)
+    if found is None:
+        return _result(_NA, "none", domain)
+    if not found.record.usable:
+        return _result(_PERMERROR, "permerror", domain, f"the record of {found.domain} asks for nothing valid")
+    if await _any_aligned(discovery, domain, found.record, _identifiers(transaction, "pass")):
+        return _result(_PASS, "pass", domain)
+    if await _any_aligned(discovery, domain, found.record, _identifiers(transaction, "temperror")):
+        return _result(_TEMPERROR, "temperror", domain, "an aligned identifier could not be checked")
+    if not transaction.client.address:
+        # Without the client's address SPF was not asked, so nothing is known against the message.
+        return _result(_NA, "none", domain, "no client address")
+    return await _failed(discovery, domain, found)
+
+
+async def _failed(discovery: Discovery, domain: str, found: Found) -> SymbolResult:
+    policy = await discovery.policy(domain, found)
+    return _result(_FAILED[policy], "fail", domain, f"policy of {found.domain}", policy)
+
+
+def _identifiers(transaction: Transaction, word: str) -> Iterator[tuple[str, str]]:
+    """Yield (method, domain) of the identities with that result: d= of DKIM, MAIL FROM of SPF or HELO without one."""
+    null_sender = not transaction.envelope.mail_from
+    for result in transaction.methods():
+        if result.result != word:
+            continue
+        if result.method == "dkim":
+            yield "dkim", ascii_domain(result.property("header.d"))
+        elif result.method == "spf" and result.property("smtp.mailfrom"):
+            yield "spf", ascii_domain(domain_of(result.property("smtp.mailfrom")))
+        elif result.method == "spf" and null_sender:
+            yield "spf", ascii_domain(result.property("smtp.helo"))
+
+
+async def _any_aligned(
+    discovery: Discovery, author: str, record: Record, identifiers: Iterator[tuple[str, str]]
+) -> bool:
+    """Tell whether one identifier aligns with the Author Domain (RFC 9989 section 4.4)."""
+    candidates = sorted(set(identifiers))
+    if any(domain == author for _, domain in candidates):
+        return True
+    relaxed = {
+        domain for method, domain in candidates if not (record.strict_spf if method == "spf" else record.strict_dkim)
+    }
+    if not relaxed:
+        return False
+    organization = await discovery.organization(author)
+    # Only a domain at or below the same Organizational Domain can have it.
+    related = [domain for domain in sorted(relaxed) if f".{domain}".endswith(f".{organization}")]
+    for domain in related:
+        if await discovery.organization(domain) == organization:
+            return True
+    return False
+
+
+def _result(symbol: Symbol, word: str, domain: str, reason: str = "", policy: Policy | None = None) -> SymbolResult:
+    properties = [("header.from", domain)] if domain else []
+    if policy is not None:
+        properties.append(("policy.dmarc", policy.name.lower()))
+    options = tuple(text for text in (domain, reason) if text)
+    return SymbolResult(symbol.name, options=options, method=MethodResult("dmarc", word, tuple(properties), reason))

@@ -1,0 +1,77 @@
+"""The Author Domain: whose name the From field shows (RFC 9989 section 5.3.1).
+
+The one rule: a From that two readers could read differently has no author, so that it can never pass.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from filterproxy.message import Header, Message
+
+MAX_DOMAINS = 4
+
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))+\Z")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?=")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_ADDRESS = r"[^\s<>@,;:()\"]++@[^\s<>@,;:()\"]++"
+_SHAPE = re.compile(rf"\s*+(?:({_ADDRESS})|([^<>,;:()\"]*+)<\s*+({_ADDRESS})\s*+>)\s*+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """`domain` is the Author Domain, empty when there is none for the reason given; `claimed` are the domains that
+    the From fields show anyway, at most MAX_DOMAINS."""
+
+    domain: str
+    reason: str
+    claimed: tuple[str, ...]
+
+
+def read_author(message: Message) -> Author:
+    """Return the Author Domain, or why there is none."""
+    mailboxes = message.header_from
+    domains = tuple(dict.fromkeys(mailbox.domain for mailbox in mailboxes if _DOMAIN.match(mailbox.domain)))
+    claimed = domains[:MAX_DOMAINS]
+    fields = message.headers.all("from")
+    if len(fields) != 1:
+        return Author("", f"{len(fields)} From fields", claimed)
+    if len(mailboxes) != 1 or not claimed:
+        return Author(
+            "", f"{len(mailboxes)} addresses in From" if len(mailboxes) != 1 else "no domain in From", claimed
+        )
+    if not _is_plain(fields[0], claimed[0]) or "@" in mailboxes[0].local_part:
+        return Author("", "malformed From", claimed)
+    return Author(claimed[0], "", claimed)
+
+
+def _is_plain(field: Header, domain: str) -> bool:
+    """Tell whether the field is one address, or one phrase and one address in angle brackets.
+
+    An unquoted address in the phrase is malformed too, but common; it does no harm when it shows the same domain.
+    """
+    if _CONTROL.search(field.raw_value) or field.raw[:5].lower() != b"from:":
+        return False
+    text = _without_comments(_QUOTED.sub("Q", _ENCODED_WORD.sub("E", field.unfolded)))
+    shape = _SHAPE.match(text)
+    if shape is None:
+        return False
+    shown = (word for word in (shape[2] or "").split() if "@" in word)
+    return all(word.rpartition("@")[2].lower().strip(".") == domain for word in shown)
+
+
+def _without_comments(text: str) -> str:
+    """Return the text without (nested) comments; an unclosed one stays, and makes the field malformed."""
+    kept: list[str] = []
+    depth = start = 0
+    for match in re.finditer(r"\\.|[()]", text, re.DOTALL):
+        if match[0] == "(":
+            if not depth:
+                kept.append(text[start : match.start()])
+            depth += 1
+        elif match[0] == ")" and depth:
+            depth -= 1
+            start = match.end() if not depth else start
+    return "(" if depth else "".join(kept) + text[start:]
