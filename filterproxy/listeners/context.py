@@ -9,9 +9,12 @@ from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListenerContext:
-    """The site's facts, the log, the metrics and the clock, shared by all listeners of a worker."""
+    """The site's facts, the log, the metrics and the clock, shared by all listeners of a worker.
+
+    A reload replaces `site`: take it anew for each session.
+    """
 
     site: Site
     log: MailLog

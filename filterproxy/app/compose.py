@@ -1,0 +1,204 @@
+"""The composition root: a loaded configuration becomes services, checks and a pipeline.
+
+The rule: nothing else in the program makes these objects, and everything they need is handed to them here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filterproxy.app.empty_store import EmptyStore
+from filterproxy.config.loader import Loaded, load
+from filterproxy.config.models import Dns, Settings
+from filterproxy.config.paths import find_config
+from filterproxy.core.action import Action
+from filterproxy.core.check import CheckConfig, CheckContext
+from filterproxy.core.errors import ConfigError
+from filterproxy.core.ports import Clock, Resolver, ScanPool, Site, Store
+from filterproxy.observability.maillog import MailLog, open_maillog
+from filterproxy.observability.metrics import Metrics
+from filterproxy.pipeline import CheckSet, Pipeline, PipelineOptions, Recorder, ScoringPolicy, build, discover
+from filterproxy.pipeline.record import History
+from filterproxy.pipeline.registry import CheckTypes, nearest
+from filterproxy.services.clock import SystemClock
+from filterproxy.services.resolver import OfflineResolver, OnQuery, create_resolver
+from filterproxy.services.scan_pool import ThreadScanPool
+from filterproxy.services.store.sqlite import SqliteStore
+from filterproxy.services.store.writer import WriterOptions
+
+
+class ClosableResolver(Resolver, Protocol):
+    """A resolver that must be closed."""
+
+    async def close(self) -> None:
+        """Give back its sockets."""
+
+
+OpenResolver = Callable[[Dns, Clock, OnQuery], ClosableResolver]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What checks and listeners of one process stand on; all of it outlives a reload except the resolver."""
+
+    clock: Clock
+    log: MailLog
+    metrics: Metrics
+    store: Store
+    history: History | None
+    scan_pool: ScanPool
+    resolver: ClosableResolver
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPipeline:
+    """A started pipeline and the site it belongs to, as commands use it."""
+
+    pipeline: Pipeline
+    site: Site
+    loaded: Loaded
+
+
+def load_config(path: Path | None, types: CheckTypes | None = None) -> Loaded:
+    """Return the configuration that applies (`-c`, environment, well-known places); raise ConfigError."""
+    return load(find_config(path), config_types(types or discover()))
+
+
+def config_types(types: CheckTypes) -> Mapping[str, type[CheckConfig]]:
+    """Return the configuration type of each installed check, looked up when it is first asked for."""
+    return _ConfigTypes(types)
+
+
+class _ConfigTypes(Mapping[str, type[CheckConfig]]):
+    def __init__(self, types: CheckTypes) -> None:
+        self._types = types
+
+    def __getitem__(self, name: str) -> type[CheckConfig]:
+        return self._types[name].config_type
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self._types)  # by name, without importing the check
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+
+def make_site(loaded: Loaded, *, offline: bool = False) -> Site:
+    """Return what the administrator said about this site."""
+    settings = loaded.settings
+    return Site(
+        hostname=settings.hostname,
+        base_dir=loaded.base_dir,
+        state_dir=loaded.state_dir,
+        trusted_networks=settings.trusted_networks,
+        local_networks=settings.local_networks,
+        local_domains=settings.local_domains,
+        relay_domains=settings.relay_domains,
+        offline=offline,
+    )
+
+
+def make_store(loaded: Loaded, clock: Clock, log: MailLog, metrics: Metrics) -> SqliteStore:
+    """Return the configured store, not yet started."""
+    options = WriterOptions(retention=loaded.settings.history_retention)
+    return SqliteStore(loaded.store_path, log=log, metrics=metrics, clock=clock, options=options)
+
+
+def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
+    """Return the pipeline of a configuration, not yet started; raise ConfigError naming what is wrong."""
+    types = discover()
+
+    def context(name: str) -> CheckContext:
+        log = services.log.for_check(name)
+        return CheckContext(services.resolver, services.store, services.scan_pool, services.clock, log, site)
+
+    checks = build(types, loaded.checks, context)
+    return Pipeline(
+        checks,
+        _policy(loaded, checks, types),
+        _options(loaded),
+        clock=services.clock,
+        scan_pool=services.scan_pool,
+        recorder=Recorder(services.log, services.metrics, services.history, services.clock),
+    )
+
+
+def _policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolicy:
+    settings = loaded.settings
+    _refuse_unknown_symbols(loaded, checks, types)
+    return ScoringPolicy(
+        thresholds={Action.parse(word): score for word, score in settings.actions.items()},
+        symbols=checks.symbols,
+        scores=settings.scores,
+        forced_actions={**checks.forced_actions, **_forced_actions(settings)},
+        composites=checks.composites,
+        soft_reject_on_failure=frozenset(
+            name for name, config in loaded.checks.items() if config.on_failure == "soft reject"
+        ),
+    )
+
+
+def _forced_actions(settings: Settings) -> dict[str, Action]:
+    return {name: Action.parse(word) for name, word in settings.force_actions.items()}
+
+
+def _refuse_unknown_symbols(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> None:
+    """Raise ConfigError for a score or forced action of a symbol that no enabled or built-in check declares."""
+    settings = loaded.settings
+    named = [(key, name) for key in ("scores", "force_actions") for name in getattr(settings, key)]
+    unknown = [(key, name) for key, name in named if name not in checks.symbols]
+    if not unknown:
+        return
+    # A score for a check that is switched off is no mistake: people switch checks off and on.
+    declared = _installed_symbols(types)
+    for key, name in unknown:
+        if name not in declared:
+            hint = nearest(name, checks.symbols)
+            raise loaded.error((key, name), "no enabled check declares this symbol", hint=hint, of_key=True)
+
+
+def _installed_symbols(types: CheckTypes) -> set[str]:
+    names: set[str] = set()
+    for name in types:
+        with suppress(ConfigError):  # a package that cannot be loaded matters when its check is enabled, and only then
+            names.update(symbol.name for symbol in types[name].symbols)
+    return names
+
+
+def _options(loaded: Loaded) -> PipelineOptions:
+    settings = loaded.settings
+    return PipelineOptions(
+        hostname=settings.hostname,
+        deadline=settings.deadline,
+        mode=settings.mode,
+        failure_policy=settings.failure_policy,
+        max_scan_size=settings.max_scan_size,
+        subject=settings.subject,
+        step_limit=settings.step_limit,
+    )
+
+
+@asynccontextmanager
+async def open_pipeline(path: Path | None, *, offline: bool = False) -> AsyncIterator[OpenPipeline]:
+    """Yield a started pipeline for a command: no listeners, no history, nothing written to the store."""
+    loaded = load_config(path)
+    clock, log, metrics, pool = SystemClock(), open_maillog("stderr"), Metrics(), ThreadScanPool()
+    resolver = OfflineResolver() if offline else create_resolver(loaded.settings.dns, clock)
+    services = Services(clock, log, metrics, EmptyStore(), None, pool, resolver)
+    site = make_site(loaded, offline=offline)
+    pipeline = make_pipeline(loaded, site, services)
+    await pipeline.start()
+    try:
+        yield OpenPipeline(pipeline, site, loaded)
+    finally:
+        await pipeline.close()
+        await resolver.close()
+        pool.close()
+        log.close()

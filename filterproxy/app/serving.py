@@ -1,0 +1,38 @@
+"""Which listener class serves which configuration: the one table of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from filterproxy.config import models
+from filterproxy.listeners.context import ListenerContext
+from filterproxy.listeners.http import HttpListener
+from filterproxy.listeners.milter import MilterListener
+from filterproxy.listeners.smtp import SmtpListener
+from filterproxy.pipeline import Pipeline
+
+
+class Listener(Protocol):
+    """What a worker knows of a listener."""
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on sockets that listen already."""
+
+    async def drain(self, timeout: float) -> None:
+        """Accept no more and finish what is open, at most that many seconds."""
+
+
+def make_listener(
+    config: models.Listener,
+    pipelines: Callable[[], Pipeline],
+    context: ListenerContext,
+    serving: Callable[[], bool],
+) -> Listener:
+    """Return the listener of a configuration; `serving` turns false when the worker drains."""
+    if isinstance(config, models.SmtpListener):
+        return SmtpListener(config, pipelines, context)
+    if isinstance(config, models.MilterListener):
+        return MilterListener(config, pipelines, context)
+    return HttpListener(config, pipelines, context, serving)
