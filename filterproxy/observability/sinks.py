@@ -93,7 +93,7 @@ class SyslogSink:
 
 
 class FileSink:
-    """A file, opened for appending; created readable by its owner and group only."""
+    """A file, opened for appending, readable by its owner and group only; one that was moved away is opened anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,9 +101,9 @@ class FileSink:
         self._open()
 
     def write(self, lines: Sequence[Line]) -> None:
-        """Append the lines; opens the file again when an earlier failure left it closed."""
-        if self._file < 0:
-            self._open()
+        """Append the lines."""
+        if self._file < 0 or self._was_moved():
+            self.reopen()
         rest = _dated(lines).encode("utf-8", "backslashreplace")
         while rest:
             rest = rest[os.write(self._file, rest) :]
@@ -121,6 +121,12 @@ class FileSink:
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _was_moved(self) -> bool:
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return True
 
 
 def _dated(lines: Sequence[Line]) -> str:

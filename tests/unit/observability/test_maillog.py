@@ -202,19 +202,36 @@ def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path):
         open_maillog(str(tmp_path / "no" / "mail.log"))
 
 
-def test_reopening_after_rotation(tmp_path):
+def test_a_file_that_was_rotated_away_is_opened_anew(tmp_path):
     path = tmp_path / "mail.log"
     log = open_maillog(str(path))
     log.info("a", "before")
     assert log.flush()
     path.rename(tmp_path / "mail.log.1")
-    log.info("a", "still old")
+    log.info("a", "after")
     assert log.flush()
     log.reopen()
-    log.info("a", "after")
+    log.info("a", "asked")
     log.close()
-    assert (tmp_path / "mail.log.1").read_text().count("\n") == 2
-    assert path.read_text().endswith("a: after\n")
+    assert (tmp_path / "mail.log.1").read_text().endswith("a: before\n")
+    assert [line.rpartition(": ")[2] for line in path.read_text().splitlines()] == ["after", "asked"]
+
+
+def test_reopening_a_file_whose_folder_is_gone_harms_nobody(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    log = open_maillog(str(folder / "mail.log"))
+    (folder / "mail.log").unlink()
+    folder.rmdir()
+    log.reopen()
+    log.info("a", "lost")
+    assert log.flush()
+    folder.mkdir()
+    log.info("a", "kept")
+    assert log.flush()
+    assert log.dropped == 1
+    assert "a: kept" in (folder / "mail.log").read_text()
+    log.close()
 
 
 def test_to_standard_error(capsys, monkeypatch):
