@@ -59,9 +59,8 @@ class MilterCollector:
         """Begin a session with the client the MTA names."""
         address = _ip_text(command.address) if command.family in "46" else ""
         client = Client(address, _verified_name(command.hostname, self._session_macros), command.port or None)
-        self.session = Session(
-            id=new_session_id(), listener=LISTENER, client=client, local=self._site.is_local(address)
-        )
+        self.session.client = client
+        self.session.local = self._site.is_local(address)
 
     def disconnect(self) -> None:
         """Forget session and transaction: another session follows on the same connection."""

@@ -98,14 +98,14 @@ class MilterSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the MTA."""
-        if self._tcp is not None:
-            _acknowledge_now(self._tcp)
         self._last_activity = self._context.clock.monotonic()
         self._connection.receive_data(data)
         if self._deciding is None:
             self._take_commands()
         elif self._connection.buffered > self._shared.config.limits.frame_size:
             self._protocol_error("the MTA sends while it should wait for our reply")
+        if self._tcp is not None and self._deciding is None:
+            _acknowledge_now(self._tcp)
 
     def eof_received(self) -> None:
         """Take note that the MTA closed; the transport closes itself then."""

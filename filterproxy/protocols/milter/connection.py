@@ -92,6 +92,7 @@ class MilterConnection:
         self._frames = FrameDecoder(frame_limit)
         self._awaiting: Command | None = None
         self._silent: frozenset[type[Command]] = frozenset()
+        self._last_macros: tuple[bytes, Command | None] = (b"", None)
         self.state = State.NEW
         self.options: Options | None = None
 
@@ -126,7 +127,7 @@ class MilterConnection:
         frame = None if self.state is State.CLOSED else self._frames.next_frame()
         if frame is None:
             return None
-        received = decode_command(*frame)
+        received = self._decode(*frame)
         kind = type(received)
         if kind is command.Macros and self.state is not State.NEW:
             return received
@@ -155,6 +156,16 @@ class MilterConnection:
         if replies and replies[-1].decides:
             self._awaiting = None
         return frames
+
+    def _decode(self, code: bytes, payload: bytes) -> Command:
+        """Decode a frame; MTAs send the same macros before each header field, so the last ones are kept."""
+        if code != command.Macros.code:
+            return decode_command(code, payload)
+        known, macros = self._last_macros
+        if macros is None or payload != known:
+            macros = decode_command(code, payload)
+            self._last_macros = (payload, macros)
+        return macros
 
     def _next_state(self, kind: type[Command]) -> State:
         if kind is command.Quit:
