@@ -1,0 +1,257 @@
+"""One session's way to the next hop: the connection, the transaction on it and its scan, side by side.
+
+The rule: the client hears 250 for a message only after the next hop's 250, and whatever fails on the way is 451.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from filterproxy.core.action import Action
+from filterproxy.core.check import Stage
+from filterproxy.core.envelope import Envelope, Recipient
+from filterproxy.core.errors import NextHopError
+from filterproxy.core.reply import Reply
+from filterproxy.core.session import Client, Session
+from filterproxy.core.transaction import Transaction
+from filterproxy.listeners.smtp_shared import SmtpShared
+from filterproxy.observability.maillog import MailLog
+from filterproxy.pipeline import Scan, Verdict
+from filterproxy.protocols.smtp import replies
+from filterproxy.protocols.smtp.extensions import Extensions
+from filterproxy.protocols.smtp.lines import Fault, MessageData, normalize_newlines
+from filterproxy.protocols.smtp.parameters import Parameter, value_of
+from filterproxy.protocols.smtp.server import Mail, Rcpt
+from filterproxy.services.next_hop import NextHopConnection
+
+
+class Relay:
+    """The next hop's side of one session. Its coroutines return the reply for the client and raise no NextHopError."""
+
+    def __init__(self, shared: SmtpShared, session: Session, *, trusted: bool) -> None:
+        self._shared = shared
+        self._session = session
+        self._trusted = trusted
+        self._connection: NextHopConnection | None = None
+        self._transaction: Transaction | None = None
+        self._scan: Scan | None = None
+        self._verdict: Verdict | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the transaction and its connection are still there."""
+        return self._transaction is not None and self._connection is not None and self._connection.alive
+
+    async def open(self) -> Extensions | None:
+        """Return what the next hop offers, None when it cannot be reached."""
+        try:
+            return (await self._connect()).extensions
+        except NextHopError as error:
+            self._failed(error)
+            return None
+
+    async def mail(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
+        """Begin a transaction at the next hop; when it agrees, begin the scan too."""
+        if int(value_of(mail.parameters, "SIZE") or 0) > self._shared.config.limits.message_size:
+            return self._own(replies.TOO_LARGE)
+        try:
+            reply = await self._begin(mail, attributes)
+        except NextHopError as error:
+            return self._failed(error)
+        if reply.positive:
+            self._begin_scan(mail, attributes)
+        return reply
+
+    async def rcpt(self, rcpt: Rcpt) -> Reply:
+        """Name a recipient to the next hop; when it agrees, to the scan too."""
+        if self._connection is None or self._transaction is None:
+            return replies.TEMPORARY_FAILURE
+        if len(self._transaction.envelope.recipients) >= self._shared.config.limits.recipients:
+            return replies.TOO_MANY_RECIPIENTS
+        if not (rcpt.path.is_ascii or "SMTPUTF8" in self._connection.extensions):
+            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        try:
+            reply = await self._connection.rcpt(rcpt.path, rcpt.parameters)
+        except NextHopError as error:
+            return self._failed(error)
+        if reply.positive:
+            self._transaction.envelope.recipients.append(Recipient(rcpt.path.address, _texts(rcpt.parameters)))
+        return reply
+
+    def collecting(self) -> None:
+        """All recipients are known: the message comes now."""
+        assert self._scan is not None
+        self._scan.reached(Stage.RCPT)
+
+    async def judge(self, data: MessageData) -> bytes | Reply:
+        """Return the message to relay, or the reply that ends the transaction without it."""
+        refusal = self._refusal(data)
+        if refusal is not None:
+            self._log.session_error(self._session.id, f"message refused: {refusal}")
+            return self._own(refusal)
+        assert self._scan is not None
+        raw = normalize_newlines(data.raw) if self._shared.normalize_newlines else data.raw
+        verdict = self._verdict = await self._scan.finish(raw)
+        if verdict.action is Action.DISCARD:
+            return replies.OK
+        if verdict.reply is not None:
+            return self._own(verdict.reply)
+        return verdict.edits.apply(raw)
+
+    async def send(self, message: bytes) -> Reply | None:
+        """Send the message; return the reply that stopped it, None when it is complete and awaits `sent`."""
+        assert self._connection is not None
+        try:
+            reply = await self._connection.data()
+            return (await self._connection.send(message)) if reply.code == 354 else reply
+        except NextHopError as error:
+            return self._failed(error)
+
+    async def sent(self) -> Reply:
+        """Return the reply to the message."""
+        assert self._connection is not None and self._transaction is not None
+        started = self._shared.context.clock.monotonic()
+        try:
+            reply = await self._connection.sent()
+        except NextHopError as error:
+            return self._failed(error)
+        self._log.relay(
+            self._session.id,
+            next_hop=self._shared.next_hop.address,
+            reply=_one_line(reply),
+            queue_id=self._transaction.queue_id,
+            seconds=self._shared.context.clock.monotonic() - started,
+        )
+        return reply
+
+    async def settle(self, reply: Reply) -> None:
+        """Record the message that was answered so, and leave the next hop ready for the next."""
+        if self._scan is not None and self._verdict is not None:
+            self._scan.record(self._verdict, _one_line(reply))
+            self._scan = None
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Forget the transaction, here and at the next hop."""
+        self._forget()
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            return
+        try:
+            await connection.reset()
+        except NextHopError as error:
+            self._failed(error)
+
+    def abandon(self) -> None:
+        """Forget the transaction and close the connection at once: an unfinished message is never delivered."""
+        self._forget()
+        if self._connection is not None:
+            self._connection.abort()
+
+    def close(self) -> None:
+        """End the session with the next hop."""
+        self._forget()
+        if self._connection is not None:
+            self._shared.next_hop.release(self._connection)
+            self._connection = None
+
+    async def _connect(self) -> NextHopConnection:
+        if self._connection is None or not self._connection.ready:
+            self.abandon()
+            self._connection = await self._shared.next_hop.connect()
+        return self._connection
+
+    async def _begin(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
+        connection = await self._connect()
+        if not (mail.path.is_ascii or "SMTPUTF8" in connection.extensions):
+            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        try:
+            return await self._mail(connection, mail, attributes)
+        except NextHopError:
+            # A connection that waited for work may be closed by the next hop just as we use it: that is no failure.
+            if not connection.reused:
+                raise
+        self._connection = await self._shared.next_hop.open()
+        return await self._mail(self._connection, mail, attributes)
+
+    async def _mail(self, connection: NextHopConnection, mail: Mail, attributes: Mapping[str, str]) -> Reply:
+        refusal = await connection.xforward(self._forwarded(attributes))
+        if refusal is not None:
+            self._log.warning("next hop", f"{self._shared.next_hop.address} refuses XFORWARD: {_one_line(refusal)}")
+        return await connection.mail(mail.path, mail.parameters)
+
+    def _forwarded(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what the next hop is told of the client: what we were told, or what we see of a stranger."""
+        if attributes or self._trusted:
+            return attributes
+        client = self._session.client
+        return {
+            "NAME": "",
+            "ADDR": client.address,
+            "PORT": str(client.port or ""),
+            "PROTO": self._session.protocol,
+            "HELO": self._session.helo,
+            "SOURCE": "REMOTE",
+        }
+
+    def _begin_scan(self, mail: Mail, attributes: Mapping[str, str]) -> None:
+        transaction = self._transaction = self._new_transaction(attributes)
+        transaction.envelope = Envelope(mail.path.address, _texts(mail.parameters))
+        self._verdict = None
+        self._scan = self._shared.pipelines().begin(transaction, self._shared.delivery)
+        self._scan.reached(Stage.MAIL)
+
+    def _new_transaction(self, attributes: Mapping[str, str]) -> Transaction:
+        """Return a transaction of the session's client, or of the one XFORWARD told."""
+        if not attributes:
+            return Transaction.begin(self._session)
+        client, address = self._session.client, attributes.get("ADDR")
+        if address is not None:
+            port = attributes.get("PORT", "")
+            client = Client(address, attributes.get("NAME", ""), int(port) if port else None)
+        local = self._shared.context.site.is_local(client.address)
+        session = replace(self._session, local=local, protocol=attributes.get("PROTO") or self._session.protocol)
+        helo = attributes.get("HELO", self._session.helo)
+        return Transaction(session=session, client=client, helo=helo, queue_id=attributes.get("IDENT", ""))
+
+    def _refusal(self, data: MessageData) -> Reply | None:
+        if data.fault is Fault.TOO_LARGE:
+            return replies.TOO_LARGE
+        if data.fault is not None:
+            return replies.BODY_LINE_TOO_LONG
+        if data.has_bare_newlines and not self._shared.normalize_newlines:
+            return replies.BARE_NEWLINE_IN_MESSAGE
+        if self._shared.config.nul == "reject" and data.has_nul:
+            return replies.NUL_IN_MESSAGE
+        return None
+
+    def _own(self, reply: Reply) -> Reply:
+        """Return our own reply as this mode may give it: a content filter's 5xx would become a bounce."""
+        return replies.temporary(reply) if self._shared.after_queue else reply
+
+    def _failed(self, error: NextHopError) -> Reply:
+        """Log and count what the next hop did; return the bland reply."""
+        context = self._shared.context
+        context.metrics.next_hop_error(error.stage)
+        context.log.next_hop_error(
+            self._session.id, stage=error.stage, reason=error.reason, next_hop=self._shared.next_hop.address
+        )
+        return replies.TEMPORARY_FAILURE
+
+    def _forget(self) -> None:
+        if self._scan is not None:
+            self._scan.cancel()
+        self._scan = self._transaction = self._verdict = None
+
+    @property
+    def _log(self) -> MailLog:
+        return self._shared.context.log
+
+
+def _texts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
+    return tuple(parameter.text for parameter in parameters)
+
+
+def _one_line(reply: Reply) -> str:
+    return f"{reply.code} {' '.join(reply.texts())}"

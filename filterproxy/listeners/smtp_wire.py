@@ -1,0 +1,224 @@
+"""The octets of one SMTP session: aiosmtpd's protocol with our own reading, writing and deadlines.
+
+The rule: it knows lines, messages and time, never what a command means. aiosmtpd brings the connection and its
+handler task; its reading is replaced because it refuses long body lines, costs a wake-up a line, and cannot tell what
+was sent too early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiosmtpd.smtp import SMTP
+
+from filterproxy.config.models import SmtpLimits
+from filterproxy.core.reply import Reply
+from filterproxy.protocols.smtp.lines import DataReader, Line, LineBuffer, MessageData, encode_reply
+from filterproxy.services.alarm import Alarm
+
+# Unread commands beyond this many octets wait in the kernel, and so in the client.
+_INPUT_LIMIT = 64 * 1024
+# A message must make this much progress within data_timeout, or be complete.
+_PROGRESS = 64 * 1024
+# How long a client may take to read our last words before the connection is cut.
+_LINGER = 1.0
+
+
+class TimedOut(Exception):
+    """The client took too long."""
+
+
+class _NoHandler:
+    """What aiosmtpd is given for a handler: for each session it looks for methods by name, here there are none."""
+
+    def __dir__(self) -> list[str]:
+        return []
+
+
+class SmtpWire(SMTP):  # type: ignore[misc]
+    """Lines and messages in, replies out. A subclass brings `converse`, the session's life.
+
+    While `committed` is set, a client that goes away does not stop the session.
+    """
+
+    transport: asyncio.Transport | None
+    loop: asyncio.AbstractEventLoop
+    _handler_coroutine: asyncio.Task[None]
+
+    def __init__(self, limits: SmtpLimits, hostname: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(_NoHandler(), hostname=hostname, loop=loop)
+        self.committed = False
+        self._limits = limits
+        self._lines = LineBuffer(limits.command_length)
+        self._incoming: DataReader | None = None
+        self._progress = 0
+        self._output: list[bytes] = []
+        self._input: asyncio.Future[None] | None = None
+        self._alarm = Alarm(self._time_is_up)
+        self._expired = False
+        self._leaving = False
+        self._half_closed = False
+        self._reading_paused = False
+
+    def __dir__(self) -> list[str]:
+        """Return nothing: aiosmtpd looks for its commands by name in here, for each session; ours are a table."""
+        return []
+
+    async def converse(self) -> None:
+        """Lead the session from greeting to end."""
+        raise NotImplementedError
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether the client has sent octets that nobody has read yet."""
+        return len(self._lines) > 0
+
+    @property
+    def leaving(self) -> bool:
+        """Tell whether the dialogue is over."""
+        return self._leaving or self._half_closed or self.transport is None
+
+    async def next_line(self) -> Line:
+        """Return the next command line; raise TimedOut."""
+        if (line := self._lines.next_line()) is not None:
+            return line
+        await self.flush()
+        self._alarm.set(self._limits.command_timeout)
+        while (line := self._lines.next_line()) is None:
+            await self._more()
+        self._alarm.clear()
+        return line
+
+    async def read_message(self, line_limit: int | None) -> MessageData:
+        """Return the message that follows our 354; raise TimedOut."""
+        reader = self._incoming = DataReader(self._limits.message_size, line_limit)
+        await self.flush()
+        self._progress = 0
+        self._alarm.set(self._limits.data_timeout)
+        while reader.message is None:
+            await self._more()
+        self._alarm.clear()
+        return reader.message
+
+    async def greeting_pause(self) -> None:
+        """Let the event loop read what the client may have sent before our greeting."""
+        await asyncio.sleep(0)
+
+    def answer(self, reply: Reply) -> None:
+        """Queue a reply; it leaves before we wait for the client again."""
+        self._output.append(encode_reply(reply))
+
+    async def flush(self) -> None:
+        """Write the queued replies; a client that does not read them is waited for, within command_timeout."""
+        if not self._output or self.transport is None:
+            return
+        octets = b"".join(self._output)
+        self._output.clear()
+        self.transport.write(octets)
+        if self.transport.get_write_buffer_size() > _INPUT_LIMIT:
+            self._alarm.set(self._limits.command_timeout)
+            await self._writer.drain()
+            self._alarm.clear()
+
+    async def hang_up(self, reply: Reply) -> None:
+        """Say a last word and close, in a way that lets the client read it although it is still sending."""
+        self.answer(reply)
+        await self.flush()
+        self._leaving = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+            self._resume_reading()
+            self._alarm.set(_LINGER)
+
+    def close(self) -> None:
+        """Close after what is written has left."""
+        self._leaving = True
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._leaving = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets (asyncio)."""
+        if self._leaving:
+            return
+        if self._incoming is None:
+            self._lines.feed(data)
+            self._pause_reading()
+        elif not self._message_ended(self._incoming, data):
+            return
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Stop, unless the message is on its way: then the client may still hear what became of it (asyncio)."""
+        if self.committed:
+            self._half_closed = True
+            return True
+        self._handler_coroutine.cancel()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Stop, unless the message is on its way: then its outcome is waited for and recorded (asyncio).
+
+        This replaces aiosmtpd's own, which would cancel in both cases.
+        """
+        self._alarm.close()
+        super(SMTP, self).connection_lost(error)
+        self.transport = None
+        if not self.committed:
+            self._handler_coroutine.cancel()
+
+    async def _handle_client(self) -> None:
+        """Run the session (aiosmtpd's task calls this)."""
+        await self.converse()
+
+    def _message_ended(self, reader: DataReader, data: bytes) -> bool:
+        rest = reader.feed(data)
+        if rest is None:
+            self._progress += len(data)
+            if self._progress >= _PROGRESS:
+                self._progress = 0
+                self._alarm.set(self._limits.data_timeout)
+            return False
+        self._incoming = None
+        self._lines.feed(rest)
+        return True
+
+    async def _more(self) -> None:
+        """Wait for octets; raise TimedOut."""
+        self._resume_reading()
+        self._input = self.loop.create_future()
+        try:
+            await self._input
+        finally:
+            self._input = None
+        if self._expired:
+            raise TimedOut
+
+    def _wake(self) -> None:
+        if self._input is not None and not self._input.done():
+            self._input.set_result(None)
+
+    def _pause_reading(self) -> None:
+        if len(self._lines) > _INPUT_LIMIT and not self._reading_paused and self.transport is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and self.transport is not None:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Set no timer: aiosmtpd would, for each command."""
+
+    def _time_is_up(self) -> None:
+        if self._input is not None:
+            self._expired = True
+            self._wake()
+        else:
+            self.abort()
