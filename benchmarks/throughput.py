@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -179,14 +180,17 @@ def _table(results: Sequence[Result], options: argparse.Namespace) -> str:
     ]
     for result in results:
         spread = f"{min(result.rates):.0f}-{max(result.rates):.0f}"
-        line = (
-            f"{result.name:14}{result.rate:>8.0f}{spread:>12}{result.cpu:>12.2f}{median(result.filter_cpu):>14.2f}"
-            f"{result.rate / alone.rate:>11.2f}{result.cpu / alone.cpu:>7.2f}"
-        )
+        line = f"{result.name:14}{result.rate:>8.0f}{spread:>12}{result.cpu:>12.2f}{median(result.filter_cpu):>14.2f}"
+        line += f"{_ratio(result.rate, alone.rate):>11.2f}{_ratio(result.cpu, alone.cpu):>7.2f}"
         if peer:
-            line += f"{result.rate / peer.rate:>10.2f}{result.cpu / peer.cpu:>7.2f}"
+            line += f"{_ratio(result.rate, peer.rate):>10.2f}{_ratio(result.cpu, peer.cpu):>7.2f}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _ratio(value: float, other: float) -> float:
+    """Return value / other; not a number when a run was too short for the kernel's 10 ms ticks."""
+    return value / other if other else math.nan
 
 
 def _json(results: Sequence[Result]) -> str:
