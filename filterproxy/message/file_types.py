@@ -35,7 +35,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II*\x00", "image/tiff"),
     (0, b"MM\x00*", "image/tiff"),
     (8, b"WEBP", "image/webp"),
-    (0, b"BM", "image/bmp"),
     (0, b"#!", "text/x-script"),
     (0, b"\x78\x9f\x3e\x22", "application/ms-tnef"),
 )
@@ -52,6 +51,8 @@ def detect_type(data: bytes) -> str:
     for offset, magic, name in _MAGIC:
         if data.startswith(magic, offset):
             return name
+    if data.startswith(b"BM") and data[6:10] == bytes(4):
+        return "image/bmp"
     head = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, name in _MARKUP:
         if head.startswith(start):

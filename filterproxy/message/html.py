@@ -138,7 +138,7 @@ class _Reader:
             self._visible.append(_BREAK)
         elif name == "a" and "a" in self._open:
             self._end("a")
-        if attributes:
+        if attributes or name == "img":
             self._note_resources(name, attributes)
         if name not in _VOID and len(self._stack) < _MAX_DEPTH:
             self._push(name, attributes)

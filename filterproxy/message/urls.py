@@ -99,9 +99,10 @@ def normalize_host(host: str) -> str:
     """Return a host in its ASCII form, an IP address of any spelling in its usual one; empty when it cannot be one."""
     if host.startswith("[") and host.endswith("]"):
         try:
-            return str(ipaddress.IPv6Address(host[1:-1]))
+            address = ipaddress.IPv6Address(host[1:-1])
         except ValueError:
             return ""
+        return str(address.ipv4_mapped or address)
     if "%" in host:
         host = unquote(host)
     host = ascii_domain(host).strip(".")
