@@ -112,10 +112,9 @@ def test_comment_and_stub_hide_no_member(data: bytes) -> None:
 def test_encrypted_member() -> None:
     data = bytearray(archive("a"))
     data[data.index(b"PK\x01\x02") + 8] |= 1
-    assert list_members(bytes(data), 10) == (
-        (Member("a", 10, list_members(bytes(data), 1)[0][0].compressed_size, True),),
-        False,
-    )
+    (member,), more = list_members(bytes(data), 10)
+    assert member == Member("a", size=10, compressed_size=member.compressed_size, encrypted=True)
+    assert not more
 
 
 def test_members_are_limited() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from filterproxy.message import Limits, Message, Part
 
+PLAIN, MARKUP = ("text/plain",), ("text/html",)
 HEAD = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
 
 
@@ -23,61 +24,61 @@ def parse(raw: bytes, **limits: int) -> Message:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (b"A: b\n\nx", ("text/plain",)),
-        (b"Content-Type: TEXT/HTML; charset=x\n\nx", ("text/html",)),
-        (b"Content-Type: nonsense\n\nx", ("text/plain",)),
-        (b"Content-Type: a/b/c\n\nx", ("text/plain",)),
-        (b"Content-Type: text/html\nContent-Type: text/plain\n\nx", ("text/html",)),
+        (b"A: b\n\nx", PLAIN),
+        (b"Content-Type: TEXT/HTML; charset=x\n\nx", MARKUP),
+        (b"Content-Type: nonsense\n\nx", PLAIN),
+        (b"Content-Type: a/b/c\n\nx", PLAIN),
+        (b"Content-Type: text/html\nContent-Type: text/plain\n\nx", MARKUP),
         (
             HEAD + b"--b\n\nx\n--b\nContent-Type: text/html\n\ny\n--b--\n",
-            ("multipart/mixed", ("text/plain",), ("text/html",)),
+            ("multipart/mixed", PLAIN, MARKUP),
         ),
-        (HEAD + b"--b\r\n\r\nx\r\n--b--\r\n", ("multipart/mixed", ("text/plain",))),
-        (HEAD + b"--b  \t\n\nx\n--b-- \n", ("multipart/mixed", ("text/plain",))),
+        (HEAD + b"--b\r\n\r\nx\r\n--b--\r\n", ("multipart/mixed", PLAIN)),
+        (HEAD + b"--b  \t\n\nx\n--b-- \n", ("multipart/mixed", PLAIN)),
         # A part without header fields, without body, without either.
-        (HEAD + b"--b\nx\n--b--\n", ("multipart/mixed", ("text/plain",))),
-        (HEAD + b"--b\nContent-Type: text/html\n--b--\n", ("multipart/mixed", ("text/html",))),
-        (HEAD + b"--b\n--b\n--b--", ("multipart/mixed", ("text/plain",), ("text/plain",))),
+        (HEAD + b"--b\nx\n--b--\n", ("multipart/mixed", PLAIN)),
+        (HEAD + b"--b\nContent-Type: text/html\n--b--\n", ("multipart/mixed", MARKUP)),
+        (HEAD + b"--b\n--b\n--b--", ("multipart/mixed", PLAIN, PLAIN)),
         # No closing line, or none at all.
-        (HEAD + b"--b\n\nx", ("multipart/mixed", ("text/plain",))),
+        (HEAD + b"--b\n\nx", ("multipart/mixed", PLAIN)),
         (HEAD + b"x\n--c\n", ("multipart/mixed",)),
         (b"Content-Type: multipart/mixed\n\n--b\n\nx\n--b--\n", ("multipart/mixed",)),
         # After the closing line nothing counts.
-        (HEAD + b"--b\n\nx\n--b--\n--b\n\ny\n", ("multipart/mixed", ("text/plain",))),
+        (HEAD + b"--b\n\nx\n--b--\n--b\n\ny\n", ("multipart/mixed", PLAIN)),
         # Not at the start of a line, or longer than the boundary.
-        (HEAD + b"--b\n\nx --b\n--bb\n--b--\n", ("multipart/mixed", ("text/plain",))),
+        (HEAD + b"--b\n\nx --b\n--bb\n--b--\n", ("multipart/mixed", PLAIN)),
         # The outer boundary ends what is inside, closed or not.
         (
             HEAD
             + b"--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--b\nContent-Type: text/html\n\ny\n--b--\n",
-            ("multipart/mixed", ("multipart/mixed", ("text/plain",)), ("text/html",)),
+            ("multipart/mixed", ("multipart/mixed", PLAIN), MARKUP),
         ),
         # Of two equal boundaries the outer counts.
         (
             HEAD + b"--b\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n",
-            ("multipart/mixed", ("multipart/mixed",), ("text/plain",)),
+            ("multipart/mixed", ("multipart/mixed",), PLAIN),
         ),
         (
             b"Content-Type: multipart/mixed; boundary=b--\n\n--b--\n\nx\n--b----\n",
-            ("multipart/mixed", ("text/plain",)),
+            ("multipart/mixed", PLAIN),
         ),
         (
             b'Content-Type: multipart/mixed; boundary="a:b"\n\n--a:b\n\nx\n--a:b--\n',
-            ("multipart/mixed", ("text/plain",)),
+            ("multipart/mixed", PLAIN),
         ),
         (
             b"Content-Type: multipart/mixed; boundary*0=a;\n boundary*1=b\n\n--ab\n\nx\n",
-            ("multipart/mixed", ("text/plain",)),
+            ("multipart/mixed", PLAIN),
         ),
         # A digest's parts are messages.
         (
             b"Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: x\n\ny\n--b--\n",
-            ("multipart/digest", ("message/rfc822", ("text/plain",))),
+            ("multipart/digest", ("message/rfc822", PLAIN)),
         ),
-        (b"Content-Type: message/rfc822\n\nContent-Type: text/html\n\nx", ("message/rfc822", ("text/html",))),
-        (b"Content-Type: message/rfc822\n\n", ("message/rfc822", ("text/plain",))),
+        (b"Content-Type: message/rfc822\n\nContent-Type: text/html\n\nx", ("message/rfc822", MARKUP)),
+        (b"Content-Type: message/rfc822\n\n", ("message/rfc822", PLAIN)),
         (b"Content-Type: message/delivery-status\n\nA: b\n\nC: d\n", ("message/delivery-status",)),
-        (HEAD.replace(b"\n", b"\r") + b"--b\r\rx\r--b--\r", ("multipart/mixed", ("text/plain",))),
+        (HEAD.replace(b"\n", b"\r") + b"--b\r\rx\r--b--\r", ("multipart/mixed", PLAIN)),
     ],
 )
 def test_tree(raw: bytes, expected: Any) -> None:
@@ -116,7 +117,8 @@ def test_fields_of_a_part() -> None:
 
 def test_text_of_a_part() -> None:
     part = Message(
-        b'Content-Type: text/plain; charset="koi8-r" (Russian)\nContent-Transfer-Encoding: quoted-printable\n\n=F0=D2=C9=\n'
+        b'Content-Type: text/plain; charset="koi8-r" (Russian)\n'
+        b"Content-Transfer-Encoding: quoted-printable\n\n=F0=D2=C9=\n"
     ).root
     assert (part.charset, part.text) == ("koi8-r", "При")
 
