@@ -9,11 +9,15 @@ import re
 from collections.abc import Sequence
 
 from filterproxy.core.authentication import MethodResult
+from filterproxy.message.domains import ascii_domain
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`{|}~@/]+\Z")
+# An RFC 2045 token, or local-part@domain (RFC 8601 section 2.2, pvalue); everything else is quoted.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9!#$%&'*+\-.^_`{|}~]*@)?[A-Za-z0-9!#$%&'*+\-.^_`{|}~]+\Z")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _MAX_VALUE = 256
-_FIRST_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s;()"]+)', re.DOTALL)
+_LINE = 78
+_LEXEME = re.compile(rb'\\.|[()";]|[^\\()";]+', re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def authentication_results_value(authserv_id: str, results: Sequence[MethodResult]) -> str:
@@ -28,12 +32,22 @@ def _result(result: MethodResult) -> str:
     if result.reason:
         words.append(f"reason={_quoted(result.reason)}")
     words += [f"{name}={_value(value)}" for name, value in result.properties if value]
-    return " ".join(words)
+    return _fold(words)
+
+
+def _fold(words: list[str]) -> str:
+    """Return the words on lines of 78 characters where that is possible."""
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) >= _LINE:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n\t ".join(lines)
 
 
 def _value(text: str) -> str:
     text = _clean(text)
-    return text if _TOKEN.match(text) else _quoted(text)
+    return text if _PLAIN.match(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -45,34 +59,44 @@ def _clean(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)[:_MAX_VALUE]
 
 
-def carries_authserv_id(value: bytes, hostname: str) -> bool:
+def carries_authserv_id(value: bytes | str, hostname: str) -> bool:
     """Tell whether an Authentication-Results value names our host as its author (RFC 8601 section 5).
 
-    Comments, folding, quoting, letter case and a final dot do not hide the name; what cannot be read is taken as
-    ours, because removing a field of nobody's costs nothing and keeping a forged one does.
+    Comments, folding, quoting, letter case, control characters and a final dot do not hide the name; what cannot be
+    read is taken as ours, because removing a field of nobody's costs nothing and keeping a forged one does.
     """
-    rest = _skip_comments(value)
-    if rest is None:
+    octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    words = _first_words(octets)
+    if not words:
         return True
-    match = _FIRST_TOKEN.match(rest)
-    if match is None:
-        return True
-    name = re.sub(rb"\\(.)", rb"\1", match[1]) if match[1] is not None else match[2]
-    return name.decode("utf-8", "replace").strip().rstrip(".").lower() == hostname.rstrip(".").lower()
+    # A reader may take a comment or a blank inside the name for nothing; a version may follow the name.
+    candidates = {words[0], "".join(words), "".join(words[:-1])}
+    return _comparable(hostname) in {_comparable(candidate) for candidate in candidates}
 
 
-def _skip_comments(value: bytes) -> bytes | None:
-    """Return the value after leading white space and comments (RFC 5322 section 3.2.2), None when one never ends."""
-    position, depth = 0, 0
-    while position < len(value):
-        char = value[position : position + 1]
-        if depth and char == b"\\":
-            position += 1
-        elif char == b"(":
+def _comparable(name: str) -> str:
+    return ascii_domain(name.strip().rstrip("."))
+
+
+def _first_words(value: bytes) -> list[str]:
+    """Return the words before the first semicolon without comments and quotes, none when one of those never ends."""
+    kept: list[bytes] = []
+    depth, quoted = 0, False
+    for match in _LEXEME.finditer(value):
+        lexeme = match[0]
+        if lexeme == b"(" and not quoted:
             depth += 1
-        elif depth and char == b")":
-            depth -= 1
-        elif not depth and not char.isspace():
-            return value[position:]
-        position += 1
-    return None if depth else b""
+        elif lexeme == b")" and not quoted:
+            depth = max(depth - 1, 0)
+            kept.append(b" ")
+        elif depth:
+            continue
+        elif lexeme == b'"':
+            quoted = not quoted
+        elif lexeme in (b";", b"\\;") and not quoted:
+            break
+        else:
+            kept.append(lexeme[1:] if lexeme[:1] == b"\\" else lexeme)
+    if depth or quoted:
+        return []
+    return _CONTROL.sub("", b"".join(kept).decode("utf-8", "replace")).split()

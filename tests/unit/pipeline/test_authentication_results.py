@@ -26,6 +26,24 @@ def test_one_result_a_line():
     )
 
 
+def test_what_is_no_token_is_quoted_and_long_results_are_folded():
+    value = authentication_results_value(
+        "mx.example.org",
+        [
+            MethodResult(
+                "dkim",
+                "fail",
+                (("header.d", "d" * 60), ("header.i", "@example.net"), ("header.b", "ab/+c="), ("header.s", "a\r\nb")),
+                "x" * 500,
+            )
+        ],
+    )
+    lines = value.split("\n")
+    assert 'header.b="ab/+c="' in value and "header.i=@example.net" in value and 'header.s="a??b"' in value
+    assert max(map(len, lines)) < 300
+    assert all(line.startswith("\t") for line in lines[1:])
+
+
 def test_nothing_checked_is_none():
     assert authentication_results_value("mx.example.org", []) == "mx.example.org; none"
 
@@ -52,6 +70,18 @@ def test_any_value_is_read_back_by_a_strict_parser_as_one_result(value, reason):
         b" mx.example.org.; spf=pass",
         b" mx.example.org(comment); spf=pass",
         b" (never closed mx.other.org",
+        b' "never closed',
+        b" mx.(comment)example.org; spf=pass",
+        b" mx. example.org; spf=pass",
+        b" mx.\r\n example.org 1; spf=pass",
+        b" \0mx.example.org; spf=pass",
+        b" mx.example\0.org\x0b; spf=pass",
+        b" mx.example.org\\; spf=pass",
+        b' "mx".example."org" 1 ; none',
+        b" mx.example.org",
+        b";",
+        " mx\uff0eexample\u3002org; spf=pass".encode(),
+        " mx.example.org; spf=pass",
         b"",
     ],
 )
@@ -59,6 +89,16 @@ def test_what_names_us_or_cannot_be_read_is_ours(value):
     assert carries_authserv_id(value, "mx.example.org")
 
 
-@pytest.mark.parametrize("value", [b" other.example; spf=pass", b" mx.example.org.evil; x", b" xmx.example.org; none"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" other.example; spf=pass",
+        b" mx.example.org.evil; x",
+        b" xmx.example.org; none",
+        b" (mx.example.org) other.example; none",
+        b" other.example; mx.example.org",
+        " other.example; none",
+    ],
+)
 def test_other_hosts_are_left_alone(value):
     assert not carries_authserv_id(value, "mx.example.org")
