@@ -105,9 +105,9 @@ def missing() -> str:
     """Return why Postfix cannot be started here, an empty string when it can."""
     if os.geteuid() != 0:
         return "Postfix needs root to start: run as root (or in a container)"
-    if not _MASTER.exists():
-        return "Postfix is not installed: apt-get install postfix"
-    return ""
+    packages = [] if _MASTER.exists() else ["postfix"]
+    packages += [] if shutil.which("swaks") else ["swaks"]
+    return f"not installed: apt-get install {' '.join(packages)}" if packages else ""
 
 
 class Postfix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import threading
 import time
@@ -30,9 +32,12 @@ def wait_until(condition: Callable[[], T], what: str, deadline: float = 20.0, st
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that nobody listens on now; below the range that outgoing connections get."""
+    for _ in range(100):
+        port = random.randint(12_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
 
 
 def answers(port: int) -> bool:
