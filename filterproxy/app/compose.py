@@ -13,9 +13,8 @@ from typing import Protocol
 
 from filterproxy.app.empty_store import EmptyStore
 from filterproxy.config.loader import Loaded, load
-from filterproxy.config.models import Dns, Settings
+from filterproxy.config.models import Dns
 from filterproxy.config.paths import find_config
-from filterproxy.core.action import Action
 from filterproxy.core.check import CheckConfig, CheckContext
 from filterproxy.core.errors import ConfigError
 from filterproxy.core.ports import Clock, Resolver, ScanPool, Site, Store
@@ -134,19 +133,15 @@ def _policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolic
     settings = loaded.settings
     _refuse_unknown_symbols(loaded, checks, types)
     return ScoringPolicy(
-        thresholds={Action.parse(word): score for word, score in settings.actions.items()},
+        thresholds=settings.actions,
         symbols=checks.symbols,
         scores=settings.scores,
-        forced_actions={**checks.forced_actions, **_forced_actions(settings)},
+        forced_actions={**checks.forced_actions, **settings.force_actions},
         composites=checks.composites,
         soft_reject_on_failure=frozenset(
             name for name, config in loaded.checks.items() if config.on_failure == "soft reject"
         ),
     )
-
-
-def _forced_actions(settings: Settings) -> dict[str, Action]:
-    return {name: Action.parse(word) for name, word in settings.force_actions.items()}
 
 
 def _refuse_unknown_symbols(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> None:
