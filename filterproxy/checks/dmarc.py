@@ -20,7 +20,7 @@ from filterproxy.services.dmarc import Author, Discovery, DnsTrouble, Policy, Re
 from filterproxy.services.dmarc.discovery import Found
 
 _PASS = Symbol("DMARC_PASS", -0.5, "SPF or DKIM authenticates the domain in From")
-_NA = Symbol("DMARC_NA", 0.0, "The domain in From has no DMARC policy")
+_NA = Symbol("DMARC_NA", 0.0, "The domain in From has no DMARC policy, or nothing is known to judge it by")
 _TEMPERROR = Symbol("DMARC_TEMPERROR", 0.0, "DMARC could not be checked: DNS did not answer")
 _PERMERROR = Symbol("DMARC_PERMERROR", 0.5, "DMARC could not be checked: From or the policy is malformed")
 _FAILED = {

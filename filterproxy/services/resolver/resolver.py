@@ -106,7 +106,8 @@ class DnsResolver:
             answer = await self._attempt(upstream, pending, question, wait, deadline, failed)
             if answer is not None:
                 return answer
-        reason = "; ".join(f"{upstream}: {why}" for upstream, why in failed.items())
+        # Without the servers' addresses: a reason may end up in a header that strangers read.
+        reason = ", ".join(dict.fromkeys(failed.values()))
         return DnsAnswer(_TEMPERROR, reason=reason or "no answer in time"), 0.0
 
     async def _attempt(
