@@ -5,7 +5,6 @@ The rule: what the program can say about itself is not written by hand; a test c
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,16 +16,22 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from filterproxy.app.compose import open_pipeline
+from filterproxy.app.compose import Services, load_config, make_pipeline, make_site
+from filterproxy.app.empty_store import EmptyStore
 from filterproxy.cli.main import app
+from filterproxy.config.loader import Loaded
 from filterproxy.config.models import Listener, Settings
 from filterproxy.config.show import to_plain
 from filterproxy.core.check import Check, CheckConfig
 from filterproxy.core.symbol import Symbol
 from filterproxy.core.values import parse_seconds, parse_size
+from filterproxy.observability.maillog import open_maillog
 from filterproxy.observability.metrics import Metrics
-from filterproxy.pipeline import discover
+from filterproxy.pipeline import CheckSet, discover
 from filterproxy.pipeline.registry import outcome_symbols
+from filterproxy.services.clock import SystemClock
+from filterproxy.services.resolver import OfflineResolver
+from filterproxy.services.scan_pool import ThreadScanPool
 
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- Written by docs/generate.py from the code; edit the descriptions there. -->\n"
@@ -104,7 +109,7 @@ failure is never taken for a clean result.
 
 
 def _check(name: str, check: type[Check[Any]], symbols: list[Symbol]) -> str:
-    own = [row for row in _settings(check.config_type, f"checks.{name}.") if row[0].rpartition(".")[2] not in _common()]
+    own = [row for row in _settings(check.config_type, f"checks.{name}.") if not _is_common(row)]
     settings = _table("", own) if own else "No settings of its own.\n"
     ended = ", ".join(f"`{symbol.name}`" for symbol in outcome_symbols(name))
     about = f"{inspect.getdoc(check)}\n\nRuns from stage {check.stage.name} on" + (
@@ -113,8 +118,10 @@ def _check(name: str, check: type[Check[Any]], symbols: list[Symbol]) -> str:
     return f"## `{name}`\n\n{about}. When it cannot answer: {ended}.\n\n{settings}\n{_symbol_table(symbols)}"
 
 
-def _common() -> set[str]:
-    return set(CheckConfig.model_fields)
+def _is_common(row: Row) -> bool:
+    """Tell whether a setting is one that every check has, with the default that every check has."""
+    common = {key.rpartition(".")[2]: default for key, _, default, _ in _settings(CheckConfig)}
+    return common.get(row[0].split(".", 2)[2]) == row[2]
 
 
 def _is_ours(check: type[Check[Any]]) -> bool:
@@ -128,20 +135,22 @@ def _declared_symbols() -> dict[str, list[Symbol]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "filterproxy.yml")
         path.write_text("hostname: mx.example.org\nchecks:\n" + "".join(f"  {name}: {{}}\n" for name in names))
-        return asyncio.run(_built_symbols(path))
+        built = _build(load_config(path))
+    ended = {symbol.name for check in built.checks for symbol in outcome_symbols(check.name)}
+    owners = {name: check.name for check in built.checks for name in built.declared[check.name]}
+    owners |= {item.name: check.name for check in built.checks for item in check.composites()}
+    found: dict[str, list[Symbol]] = {"message": []}
+    for name, symbol in built.symbols.items():
+        if name not in ended:
+            found.setdefault(owners.get(name, "message"), []).append(symbol)
+    return found
 
 
-async def _built_symbols(path: Path) -> dict[str, list[Symbol]]:
-    async with open_pipeline(path, offline=True) as opened:
-        built = opened.pipeline.checks
-        ended = {symbol.name for check in built.checks for symbol in outcome_symbols(check.name)}
-        owners = {name: check.name for check in built.checks for name in built.declared[check.name]}
-        owners |= {item.name: check.name for check in built.checks for item in check.composites()}
-        found: dict[str, list[Symbol]] = {"message": []}
-        for name, symbol in built.symbols.items():
-            if name not in ended:
-                found.setdefault(owners.get(name, "message"), []).append(symbol)
-        return found
+def _build(loaded: Loaded) -> CheckSet:
+    """Return the checks of a configuration, made but not started: nothing is opened."""
+    log = open_maillog("stderr")
+    services = Services(SystemClock(), log, Metrics(), EmptyStore(), None, ThreadScanPool(1), OfflineResolver())
+    return make_pipeline(loaded, make_site(loaded, offline=True), services).checks
 
 
 def _symbols(title: str, about: str, symbols: list[Symbol]) -> str:
@@ -225,24 +234,25 @@ def _settings(model: type[BaseModel], prefix: str = "", skip: tuple[str, ...] = 
         if name in skip:
             continue
         key = prefix + name
-        inner, many = _inner_model(field.annotation)
-        if inner is None or many or not field.description or field.is_required() or name == "next_hop":
-            rows.append((key, _type(field), _default(field), field.description or ""))
+        inner, below = _inner_model(field.annotation)
+        rows.append((key, _type(field), _default(field), field.description or ""))
         if inner is not None:
-            rows += _settings(inner, f"{key}[]." if many else f"{key}.")
+            rows += _settings(inner, key + below)
     return rows
 
 
-def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """Return the model a setting holds, and whether it holds a list of them."""
+def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    """Return the model a setting holds, and how the keys below it go on: directly, in a list, or in a map."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return annotation, False
+        return annotation, "."
     if origin is Annotated:
         return _inner_model(arguments[0])
     if origin in (tuple, list, frozenset) and arguments:
-        return _inner_model(arguments[0])[0], True
-    return None, False
+        return _inner_model(arguments[0])[0], "[]."
+    if origin in (dict, Mapping) and len(arguments) == 2:
+        return _inner_model(arguments[1])[0], ".*."
+    return None, ""
 
 
 def _type(field: FieldInfo) -> str:
@@ -264,7 +274,7 @@ def _type_word(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (tuple, list, frozenset):
         return f"list of {_type_word(arguments[0])}"
-    if origin is dict:
+    if origin in (dict, Mapping):
         return "map"
     if origin is Union or str(origin) == "<class 'types.UnionType'>":
         kinds = (_type_word(item) for item in arguments if item is not type(None))

@@ -41,9 +41,9 @@ class CodeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    symbol: str = Field(pattern=SYMBOL_NAME.pattern.removesuffix(r"\Z") + "$")
-    score: float = 0.0
-    description: str = ""
+    symbol: str = Field(pattern=SYMBOL_NAME.pattern.removesuffix(r"\Z") + "$", description="The symbol that fires.")
+    score: float = Field(0.0, description="Its score.")
+    description: str = Field("", description="What it means, for people.")
 
 
 class ListConfig(BaseModel):
@@ -52,9 +52,9 @@ class ListConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="For messages; the zone, which may hold a key, is never shown.")
-    zone: str = Field(min_length=1)
-    query: tuple[Query, ...] = Field(min_length=1)
-    codes: dict[str, CodeConfig] = Field(min_length=1)
+    zone: str = Field(min_length=1, description="The list's DNS zone.")
+    query: tuple[Query, ...] = Field(min_length=1, description="What is looked up: addresses, domains, or both.")
+    codes: dict[str, CodeConfig] = Field(min_length=1, description="What an answer means, by address or pattern.")
     _matchers: tuple[tuple[Matcher, CodeConfig], ...] = PrivateAttr(())
 
     @field_validator("codes")
@@ -80,7 +80,7 @@ class DnsListsConfig(CheckConfig):
 
     authenticated: bool = Field(False, description="Run for mail of authenticated users.")
     local: bool = Field(False, description="Run for mail from local_networks.")
-    lists: tuple[ListConfig, ...] = ()
+    lists: tuple[ListConfig, ...] = Field((), description="The lists that are asked.")
     max_urls: int = Field(20, ge=0, le=200, description="Names from URLs that are looked up in each list.")
     test_interval: Seconds = Field(3600.0, gt=0, description="Between two self-tests of a list.")
     retest_interval: Seconds = Field(300.0, gt=0, description="Until a list that was switched off is tried again.")
