@@ -12,6 +12,7 @@ from pydantic import Field
 
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
+from filterproxy.core.envelope import domain_of
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.services.spf_evaluator import SpfResult, evaluate
@@ -33,6 +34,7 @@ _HELO_SYMBOLS = {
     "temperror": Symbol("SPF_HELO_TEMPERROR", 0.0, "SPF of the name in HELO could not be checked"),
     "permerror": Symbol("SPF_HELO_PERMERROR", 0.2, "The name in HELO has a broken SPF record"),
 }
+_SHARE_OF_TIME = 0.9
 
 
 class SpfConfig(CheckConfig):
@@ -68,13 +70,18 @@ class SpfCheck(Check[SpfConfig]):
     async def _evaluate(self, transaction: Transaction, identity: str) -> SpfResult | None:
         if not identity:
             return None
-        return await evaluate(
-            self.context.resolver,
-            client=transaction.client.address,
-            identity=identity,
-            helo=transaction.helo,
-            receiver=self.context.site.hostname,
-        )
+        try:
+            # A chain of slow zones ends as a temperror of its own (RFC 7208 section 4.6.4), not as a lost check.
+            async with asyncio.timeout(self.config.timeout * _SHARE_OF_TIME):
+                return await evaluate(
+                    self.context.resolver,
+                    client=transaction.client.address,
+                    identity=identity,
+                    helo=transaction.helo,
+                    receiver=self.context.site.hostname,
+                )
+        except TimeoutError:
+            return SpfResult("temperror", domain_of(identity), "DNS was too slow")
 
 
 def _postmaster(helo: str) -> str:

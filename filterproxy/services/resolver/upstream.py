@@ -107,6 +107,7 @@ class Upstream:
         self.edns = True
         self._probe_timeout = probe_timeout
         self._channels: list[_Channel] = []
+        self._retired: list[_Channel] = []
         self._unanswered = 0
         self._prober: asyncio.Task[None] | None = None
 
@@ -153,9 +154,12 @@ class Upstream:
         return channel
 
     def _retire(self, channel: _Channel) -> None:
-        """Use the socket no more; it closes when its last question has had its time."""
+        """Use the socket no more; it closes when nothing waits at it."""
         self._channels.remove(channel)
-        asyncio.get_running_loop().call_later(30.0 if channel.waiting else 0.0, channel.transport.close)
+        self._retired.append(channel)
+        for idle in [retired for retired in self._retired if not retired.waiting]:
+            self._retired.remove(idle)
+            idle.transport.close()
 
     def heard(self) -> None:
         """Note that the server answered something: it is alive."""
@@ -194,7 +198,7 @@ class Upstream:
         return packet is not None
 
     def _fail_all(self) -> None:
-        for channel in self._channels:
+        for channel in (*self._channels, *self._retired):
             for pending in list(channel.waiting.values()):
                 pending.deliver(self, None)
 
@@ -204,6 +208,7 @@ class Upstream:
         if self._prober:
             self._prober.cancel()
             await asyncio.gather(self._prober, return_exceptions=True)
-        for channel in self._channels:
+        for channel in (*self._channels, *self._retired):
             channel.transport.close()
         self._channels.clear()
+        self._retired.clear()

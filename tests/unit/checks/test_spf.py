@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -83,6 +84,16 @@ async def test_an_explanation_is_safe_text():
     assert clear.method.reason == "203.0.113.1 may not send for clear.example"
     (evil,) = await inspect(client="203.0.113.1", mail_from="a@explains.example", helo="x")
     assert "\r" not in evil.method.reason and "\n" not in evil.method.reason
+
+
+async def test_a_chain_of_slow_zones_is_a_temperror():
+    class Silent:
+        async def resolve(self, name, rtype):
+            return await asyncio.get_running_loop().create_future()
+
+    check = SpfCheck(SpfConfig(timeout=0.05), make_context(resolver=Silent()))
+    results = await check.inspect(make_transaction(client="192.0.2.1", mail_from="a@example.org", helo="mx.example"))
+    assert [result.name for result in results] == ["SPF_TEMPERROR", "SPF_HELO_TEMPERROR"]
 
 
 def test_it_runs_early_and_not_for_our_own_users():
