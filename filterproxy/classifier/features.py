@@ -55,10 +55,16 @@ class Features:
 
 def extract(message: Message) -> Features:
     """Return the features of a message; never raises, whatever the bytes."""
+    return extract_with_words(message)[0]
+
+
+def extract_with_words(message: Message) -> tuple[Features, WordView]:
+    """Return the features of a message and the words behind them, for an explanation."""
+    view = WordView(message)
     raw = to_slots(gram_hashes(raw_view(message.raw), RAW_GRAM), TABLE_BITS["raw"])
     text = to_slots(gram_hashes(text_view(message), TEXT_GRAM), TABLE_BITS["text"])
-    words = to_slots(WordView(message).hashes, TABLE_BITS["words"])
-    return Features(unique(raw), unique(text), unique(words))
+    words = to_slots(view.hashes, TABLE_BITS["words"])
+    return Features(unique(raw), unique(text), unique(words)), view
 
 
 def raw_view(raw: bytes) -> bytes:
@@ -79,12 +85,32 @@ class WordView:
 
     def __init__(self, message: Message) -> None:
         fields = [field for field in message.headers if not is_verdict_header(field.name)]
-        self.words: Words = find_words(list(_segments(message, fields[:MAX_HEADERS])))
+        self.segments = list(_segments(message, fields[:MAX_HEADERS]))
+        self.words: Words = find_words(self.segments)
         self.structure = list(structure_features(message, fields))
         pairs = [pair_hashes(self.words, distance) for distance in range(1, WINDOW)]
         hashes = np.concatenate((self.words.hashes, *pairs, _string_hashes(self.structure)))
         # 0 stands for a pair across two texts.
-        self.hashes: Hashes = hashes[hashes != 0]
+        self._kept = hashes != 0
+        self.hashes: Hashes = hashes[self._kept]
+
+    def describe(self, number: int) -> str:
+        """Return what hash `number` was made of: a word (after its header field's name), a pair, or a fact."""
+        place, words = int(np.flatnonzero(self._kept)[number]), len(self.words.hashes)
+        if place < words:
+            return self._label(place) + self.words.word(place)
+        place -= words
+        for distance in range(1, WINDOW):
+            pairs = max(0, words - distance)
+            if place < pairs:
+                gap = " … " if distance > 1 else " "
+                return self._label(place) + self.words.word(place) + gap + self.words.word(place + distance)
+            place -= pairs
+        return f"<{self.structure[place]}>"
+
+    def _label(self, word: int) -> str:
+        label = self.segments[int(self.words.segments[word])].label
+        return f"{label}:" if label else ""
 
 
 def _segments(message: Message, fields: Iterable[Header]) -> Iterator[Segment]:

@@ -1,7 +1,8 @@
 """Where spam begins: a log-odds threshold that follows what was learned.
 
-The rule: while little was learned the larger class must not win by its size; later the threshold is the one that all
-but one in a thousand of the latest ham messages kept below when they were scored, before they were learned.
+The rule: spam is what is spam with a probability of 0.9. While little was learned the threshold is higher when most of
+that is spam, so that the larger class does not win by its size; later it is as high as it must be for all but one in a
+thousand of the latest ham messages, as they scored before they were learned.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ BASE = 2.2
 TARGET = 0.001
 WINDOW = 2_000
 ENOUGH = 1_000
-# The quantile is an estimate from a few scores: it may not lead further away from BASE than this.
-LOWEST, HIGHEST = 1.0, 3.2
+# The quantile is an estimate from a few scores, wrong labels among them: it may raise the threshold only so far.
+HIGHEST = 3.2
+# More than twenty to one tells of the order in which mail was learned, not of the classes.
+LARGEST_IMBALANCE = 3.0
 
 
 class HamScores:
@@ -63,9 +66,9 @@ class Threshold:
         """Return the threshold for a model that has learned this much."""
         informed = examples.spam > 0 and examples.ham > 0
         if ham_scores.count >= ENOUGH:
-            return cls(min(max(ham_scores.quantile(TARGET), LOWEST), HIGHEST), informed)
+            return cls(min(max(ham_scores.quantile(TARGET), BASE), HIGHEST), informed)
         imbalance = math.log((examples.spam + 1) / (examples.ham + 1))
-        return cls(BASE + max(0.0, imbalance), informed)
+        return cls(BASE + min(max(0.0, imbalance), LARGEST_IMBALANCE), informed)
 
     def classify(self, score: float) -> Class:
         """Return the class of a message with that score."""

@@ -9,11 +9,14 @@ import typer
 from filterproxy import __version__
 from filterproxy.cli import config
 from filterproxy.cli.check_config import check_config
+from filterproxy.cli.evaluate import evaluate
 from filterproxy.cli.explain import explain
 from filterproxy.cli.history import history
 from filterproxy.cli.init import init
+from filterproxy.cli.reading import ManyPaths
 from filterproxy.cli.run import run
 from filterproxy.cli.scan import scan
+from filterproxy.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A spam filter in front of a real mail server.")
 app.add_typer(config.app, name="config")
@@ -23,6 +26,8 @@ app.command()(init)
 app.command()(run)
 app.command()(scan)
 app.command()(explain)
+app.command()(evaluate)
+app.command(cls=ManyPaths)(train)
 
 
 def _print_version(wanted: bool) -> None:

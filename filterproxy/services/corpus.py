@@ -69,6 +69,15 @@ class Locator:
             return CorpusItem(self.name, None, _reason(error))
         return CorpusItem(self.name, _without_from_line(raw))
 
+    def read_start(self) -> bytes:
+        """Return the first 64 KiB of the message, empty when it cannot be read."""
+        try:
+            with _open_regular(self.path) as file:
+                file.seek(self.offset)
+                return file.read(_HEADER_SPAN if self.length < 0 else min(self.length, _HEADER_SPAN))
+        except (OSError, ValueError):
+            return b""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexLine:

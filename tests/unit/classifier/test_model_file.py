@@ -85,7 +85,7 @@ def test_sparse_records_are_found(model: Model, tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read the model: No such file.*filterproxy train"):
+    with pytest.raises(ConfigError, match=r"cannot read the model: No such file.*filterproxy train"):
         load(tmp_path)
 
 

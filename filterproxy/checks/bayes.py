@@ -1,0 +1,102 @@
+"""The trained classifier's opinion: how likely the message is spam, by what this site and its model have learned.
+
+The rule: the weight of its symbols shrinks with the evidence; a model of a few messages, or of another site's mail,
+never decides alone. docs/training.md explains the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from filterproxy.classifier.explain import strongest
+from filterproxy.classifier.features import extract_with_words
+from filterproxy.classifier.learner import probability
+from filterproxy.classifier.site_model import SiteModel, open_site_model
+from filterproxy.classifier.threshold import BASE
+from filterproxy.config.paths import resolve_data
+from filterproxy.core.check import Check, CheckConfig
+from filterproxy.core.errors import CheckError, ConfigError
+from filterproxy.core.symbol import Symbol, SymbolResult
+from filterproxy.core.transaction import Transaction
+from filterproxy.core.values import Size
+from filterproxy.message import Message
+
+
+class BayesConfig(CheckConfig):
+    """Keys of `checks.bayes`."""
+
+    model: str = Field("models/default", description="Folder of the model, relative to the configuration's folder.")
+    reasons: int = Field(3, ge=0, le=20, description="How many of the strongest words for and against are shown.")
+    pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are scored off the event loop.")
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the classifier says: probability of spam, weight of the symbol (0 to 1), and its options."""
+
+    symbol: str
+    weight: float
+    options: tuple[str, ...]
+
+
+class BayesCheck(Check[BayesConfig]):
+    """Fires BAYES_SPAM or BAYES_HAM with a weight by probability and evidence, else BAYES_UNSURE."""
+
+    name = "bayes"
+    symbols = (
+        Symbol("BAYES_SPAM", 5.1, "The classifier takes the message for spam"),
+        Symbol("BAYES_HAM", -3.0, "The classifier takes the message for ham"),
+        Symbol("BAYES_UNSURE", 0.0, "The classifier cannot tell spam from ham here"),
+    )
+    config_type = BayesConfig
+
+    _model: SiteModel | None = None
+
+    async def start(self) -> None:
+        """Map the model; raise ConfigError when it is missing or unusable."""
+        site = self.context.site
+        path = resolve_data(self.config.model, site.base_dir)
+        try:
+            self._model = open_site_model(path, site.state_dir, self._warn)
+        except ConfigError as error:
+            error.key = error.key or "checks.bayes.model"
+            raise
+
+    async def close(self) -> None:
+        """Let the model go."""
+        self._model = None
+
+    async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the one symbol that fits, with the probability and the strongest words as options."""
+        if self._model is None:
+            raise CheckError("the model is not loaded")
+        message = transaction.require_message()
+        if message.size > self.config.pool_size:
+            opinion = await self.context.scan_pool.run(judge, self._model, message, self.config.reasons)
+        else:
+            opinion = judge(self._model, message, self.config.reasons)
+        return [SymbolResult(opinion.symbol, opinion.weight, opinion.options)]
+
+    def _warn(self, text: str) -> None:
+        self.context.log.warning("%s", text)
+
+
+def judge(model: SiteModel, message: Message, reasons: int) -> Opinion:
+    """Return the model's opinion on a message."""
+    features, words = extract_with_words(message)
+    score, threshold = model.score(features), model.threshold()
+    for_spam, for_ham = strongest(model.model, words, reasons) if reasons else ([], [])
+    options = (f"p={probability(score):.4f}", *map(str, for_spam), *map(str, for_ham))
+    if not threshold.informed:
+        return Opinion("BAYES_UNSURE", 1.0, options)
+    # Measured from the threshold: a score just above it counts as the probability 0.9 that the threshold stands for.
+    certainty = 2 * probability(score - threshold.value + BASE) - 1
+    weight = abs(certainty) * model.evidence()
+    if threshold.classify(score) == "spam":
+        return Opinion("BAYES_SPAM", weight, options)
+    if score < -BASE:
+        return Opinion("BAYES_HAM", weight, options)
+    return Opinion("BAYES_UNSURE", 1.0, options)

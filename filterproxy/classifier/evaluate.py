@@ -1,0 +1,61 @@
+"""Measuring the classifier on a corpus in delivery order: online (score, then learn) or batch (learn, then score).
+
+The rule: a class and a score are decided before the message is learned, and every line of the index gives one result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from filterproxy.classifier.model import Model
+from filterproxy.classifier.reading import Example, read_features
+from filterproxy.classifier.threshold import Class
+
+Protocol = Literal["online", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of an evaluation: path as in the index, label, class, log-odds; `error` when it could not be read."""
+
+    path: str
+    is_spam: bool
+    given: Class
+    score: float
+    error: str = ""
+
+    def line(self) -> str:
+        """Return `path judge class score`, the score not rounded."""
+        judge = "spam" if self.is_spam else "ham"
+        return f"{self.path} {judge} {self.given} {0 if self.error else repr(self.score)}"
+
+
+def evaluate(
+    examples: Sequence[Example], model: Model, protocol: Protocol = "online", train_first: int | None = None
+) -> Iterator[Result]:
+    """Yield the results in index order.
+
+    Online learns each message after its result, or only the first `train_first`. Batch learns the first `train_first`
+    (half of them by default) without a result and then only scores.
+    """
+    if protocol == "batch":
+        first = len(examples) // 2 if train_first is None else train_first
+        for read in read_features(examples[:first]):
+            if read.features is not None:
+                model.learn(read.features, read.example.is_spam)
+        yield from _score_then_learn(examples[first:], model, learn=0)
+    else:
+        yield from _score_then_learn(examples, model, learn=len(examples) if train_first is None else train_first)
+
+
+def _score_then_learn(examples: Sequence[Example], model: Model, learn: int) -> Iterator[Result]:
+    for number, read in enumerate(read_features(examples)):
+        example = read.example
+        if read.features is None:
+            yield Result(example.source.name, example.is_spam, "unsure", 0.0, read.error)
+            continue
+        threshold = model.threshold()
+        score = model.learn(read.features, example.is_spam).score if number < learn else model.score(read.features)
+        yield Result(example.source.name, example.is_spam, threshold.classify(score), score)

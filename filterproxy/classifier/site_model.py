@@ -1,0 +1,79 @@
+"""The model in use on a site, for scoring: a model from a file plus what was learned here.
+
+The rule: scoring reads mapped tables and takes no lock, so that what one process learns all others score by at once;
+when the site's files cannot be used, the model alone is, and somebody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from filterproxy.classifier.features import VIEWS, Features
+from filterproxy.classifier.learner import Examples, Learner
+from filterproxy.classifier.model import Model
+from filterproxy.classifier.model_file import StoredModel, load
+from filterproxy.classifier.site_files import Counts, SiteFiles, fold_table
+from filterproxy.classifier.threshold import HamScores, Threshold
+
+# So many examples of the rarer class make half a certainty.
+HALF_EVIDENCE = 20.0
+
+
+class SiteModel:
+    """A model for scoring; what it says follows what other processes learn."""
+
+    def __init__(self, stored: StoredModel, model: Model, counts: Counts | None) -> None:
+        self.model = model
+        self.trust = stored.trust
+        self.checksum = stored.checksum
+        self.base = stored.examples
+        self._counts = counts
+
+    def score(self, features: Features) -> float:
+        """Return the log-odds of spam by what is known now."""
+        self._refresh()
+        return self.model.score(features)
+
+    def threshold(self) -> Threshold:
+        """Return what decides between spam and ham now."""
+        self._refresh()
+        return self.model.threshold()
+
+    @property
+    def learned(self) -> Examples:
+        """Return how many messages were learned on this site."""
+        return self._counts.learned() if self._counts is not None else Examples()
+
+    def evidence(self) -> float:
+        """Return between 0 and 1 how far the model may be believed: it grows with the examples of the rarer class.
+
+        An example of a model that was trained elsewhere counts as little as its `trust` says.
+        """
+        learned = self.learned
+        rarer = min(self.trust * self.base.spam + learned.spam, self.trust * self.base.ham + learned.ham)
+        return rarer / (rarer + HALF_EVIDENCE)
+
+    def _refresh(self) -> None:
+        if self._counts is not None:
+            learned, examples = self._counts.learned(), self.model.examples
+            examples.spam, examples.ham = self.base.spam + learned.spam, self.base.ham + learned.ham
+            self.model.ham_scores.count = self._counts.scores()
+
+
+def open_site_model(path: Path, state_dir: Path, warn: Callable[[str], None]) -> SiteModel:
+    """Return the model of a file or folder with what was learned here; raise ConfigError when it is unusable.
+
+    When the state folder cannot be used, the model alone is taken into this process's memory and `warn` is told.
+    """
+    stored, files = load(path), SiteFiles.of(state_dir)
+    counts: Counts | None = None
+    try:
+        tables = files.tables(stored, writable=False)
+        counts = files.counts(writable=False)
+    except OSError as error:
+        warn(f"using the model without what was learned here: {error.filename or state_dir}: {error.strerror}")
+        tables = {view: fold_table(stored, view) for view in VIEWS}
+    learners = {view: Learner(stored.options, tables[view], None) for view in VIEWS}
+    ham_scores = counts.ham_scores() if counts else HamScores()
+    return SiteModel(stored, Model(learners, Examples(stored.examples.spam, stored.examples.ham), ham_scores), counts)
