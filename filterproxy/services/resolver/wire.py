@@ -26,6 +26,7 @@ _FIXED = struct.Struct("!HHIH")  # type, class, TTL, RDLENGTH
 _OPT = struct.pack("!BHHIH", 0, 41, UDP_PAYLOAD, 0, 0)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=@&%#~!$^:?|'`{}[]")
 _MAX_POINTERS = 64
+_TO_QUESTION = b"\xc0\x0c"  # the compression pointer to the name asked for, in nearly every answer
 
 
 class InvalidName(ValueError):
@@ -129,7 +130,10 @@ def _answer_section(packet: bytes, offset: int, count: int, name: str, rtype: in
     cnames: dict[str, tuple[str, int]] = {}
     found: dict[str, list[tuple[int, int, int]]] = {}
     for _ in range(count):
-        owner, offset = _read_name(packet, offset)
+        if packet.startswith(_TO_QUESTION, offset):
+            owner, offset = name, offset + 2
+        else:
+            owner, offset = _read_name(packet, offset)
         kind, rclass, ttl, length = _FIXED.unpack_from(packet, offset)
         offset += 10
         if offset + length > len(packet):
