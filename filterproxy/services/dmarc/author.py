@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from filterproxy.message import Header, Message
 
 MAX_DOMAINS = 4
+MAX_FIELD = 8192
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))+\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?=")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-_ADDRESS = r"[^\s<>@,;:()\"]++@[^\s<>@,;:()\"]++"
+_ENCODED = "\x02"  # stands for an encoded word, which no address may hold
+_ADDRESS = r"[^\s<>@,;:()\"\x02]++@[^\s<>@,;:()\"\x02]++"
 _SHAPE = re.compile(rf"\s*+(?:({_ADDRESS})|([^<>,;:()\"]*+)<\s*+({_ADDRESS})\s*+>)\s*+\Z")
 
 
@@ -38,6 +40,8 @@ def read_author(message: Message) -> Author:
     fields = message.headers.all("from")
     if len(fields) != 1:
         return Author("", f"{len(fields)} From fields", claimed)
+    if len(fields[0].raw) > MAX_FIELD or "header_limit" in message.defects:
+        return Author("", "a From too long, or too many fields to see every From", claimed)
     if len(mailboxes) != 1 or not claimed:
         return Author(
             "", f"{len(mailboxes)} addresses in From" if len(mailboxes) != 1 else "no domain in From", claimed
@@ -54,7 +58,7 @@ def _is_plain(field: Header, domain: str) -> bool:
     """
     if _CONTROL.search(field.raw_value) or field.raw[:5].lower() != b"from:":
         return False
-    text = _without_comments(_QUOTED.sub("Q", _ENCODED_WORD.sub("E", field.unfolded)))
+    text = _without_comments(_QUOTED.sub("Q", _ENCODED_WORD.sub(_ENCODED, field.unfolded)))
     shape = _SHAPE.match(text)
     if shape is None:
         return False
