@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -39,18 +39,8 @@ _NOTE = "<!-- Written by docs/generate.py from the code; edit the descriptions t
 
 def main() -> None:
     """Write every page."""
-    for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
-
-
-def pages() -> dict[str, str]:
-    """Return the text of each page by file name."""
-    return {
-        "configuration.md": configuration(),
-        "checks.md": checks(),
-        "commands.md": commands(),
-        "metrics.md": metrics(),
-    }
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
 
 
 def configuration() -> str:
@@ -341,6 +331,13 @@ def _cell(text: str) -> str:
 def _tag(model: type[BaseModel]) -> str:
     return str(get_args(model.model_fields["type"].annotation)[0])
 
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "checks.md": checks,
+    "commands.md": commands,
+    "metrics.md": metrics,
+}
 
 if __name__ == "__main__":
     main()

@@ -82,6 +82,7 @@ class Worker:
         self._control = control
         self._log = setup.log
         self._metrics = Metrics()
+        self._log.on_lost(self._metrics.log_dropped)
         self._clock = SystemClock()
         self._pool = ThreadScanPool()
         self._store: SqliteStore = make_store(setup.loaded, self._clock, self._log, self._metrics)

@@ -6,29 +6,47 @@ or another direction of writing. Escapes are `\\xNN`, `\\uNNNN` and `\\UNNNNNNNN
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 # Control characters, format characters (bidi overrides, zero width), surrogates, private use, unassigned, and the
 # separators that some viewers break lines at.
 _UNSAFE_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
-# What is harmless in free text may still be a separator inside a value.
-_QUOTED = frozenset('"')
-_ADDRESS = frozenset(' "<>,')
-_LISTED = frozenset(' "=,;(){}[]<>')
-_BARE = frozenset(' "=,')
+
+@dataclass(frozen=True, slots=True)
+class Separators:
+    """Characters that are harmless in free text and must not occur inside a value.
+
+    `suspicious` finds text that needs a closer look: all but plain ASCII without them, as nearly all text is.
+    """
+
+    characters: frozenset[str]
+    suspicious: re.Pattern[str]
+
+    @classmethod
+    def of(cls, characters: str) -> Separators:
+        """Return the separators of a text."""
+        return cls(frozenset(characters), re.compile(f"[^ -~]|[{re.escape(characters)}\\\\]"))
 
 
-def escape(text: str, limit: int, separators: Iterable[str] = ()) -> str:
+_NONE = Separators.of("")
+_QUOTED = Separators.of('"')
+_ADDRESS = Separators.of(' "<>,')
+_LISTED = Separators.of(' "=,;(){}[]<>')
+_BARE = re.compile('[ "=,]')
+
+
+def escape(text: str, limit: int, separators: Separators = _NONE) -> str:
     """Return the text cut to `limit` characters (marked `…`), with unsafe characters and the separators escaped."""
     cut = text[:limit]
-    if not (cut.isascii() and cut.isprintable() and "\\" not in cut) or any(char in cut for char in separators):
-        cut = "".join(_escape_char(char, separators) for char in cut)
+    if separators.suspicious.search(cut):
+        cut = "".join(_escape_char(char, separators.characters) for char in cut)
     return cut if len(text) <= limit else cut + "…"
 
 
-def _escape_char(char: str, separators: Iterable[str]) -> str:
+def _escape_char(char: str, separators: frozenset[str]) -> str:
     if char == "\\":
         return "\\\\"
     if char not in separators and unicodedata.category(char) not in _UNSAFE_CATEGORIES:
@@ -51,6 +69,6 @@ def listed(text: str, limit: int = 120) -> str:
 
 def value(text: str, limit: int = 256) -> str:
     """Return text as the value of `key=`: bare when it is one word, else in double quotes."""
-    if text and not any(char in text for char in _BARE):
+    if text and not _BARE.search(text[:limit]):
         return escape(text, limit)
     return f'"{escape(text, limit, _QUOTED)}"'

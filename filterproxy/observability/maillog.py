@@ -5,7 +5,7 @@ The rule: text that came from outside passes `observability.escape` and is cut; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filterproxy.core.ports import Log
@@ -119,6 +119,10 @@ class MailLog:
     def dropped(self) -> int:
         """Return how many lines were lost because the destination was slow or broken."""
         return self._writer.dropped
+
+    def on_lost(self, count: Callable[[int], None]) -> None:
+        """Have lost lines counted; the function is called from any thread."""
+        self._writer.on_lost = count
 
     def reopen(self) -> None:
         """Open the log file again (after rotation)."""

@@ -14,7 +14,7 @@ import syslog
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -144,6 +144,7 @@ class Writer:
     def __init__(self, sink: Sink, queued_lines: int = QUEUED_LINES) -> None:
         self._sink = sink
         self._limit = queued_lines
+        self.on_lost: Callable[[int], None] | None = None
         self._reset()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._reset)
@@ -193,6 +194,8 @@ class Writer:
     def _lose(self, count: int) -> None:
         self._dropped += count
         self._total_dropped += count
+        if self.on_lost is not None:
+            self.on_lost(count)
 
     def _is_idle(self) -> bool:
         return not (self._lines or self._writing or self._reopening) or self._thread is None

@@ -275,10 +275,13 @@ async def test_a_stuck_destination_does_not_hold_the_event_loop(log_and_sink):
 
 def test_a_broken_destination_is_counted_and_told_when_it_works_again(log_and_sink):
     log, sink = log_and_sink
+    counted = []
+    log.on_lost(counted.append)
     sink.broken = OSError(28, "No space left on device")
     log.info("a", "lost")
     assert log.flush()
     assert log.dropped == 1
+    assert counted == [1]
     sink.broken = None
     log.info("a", "kept")
     assert log.flush()

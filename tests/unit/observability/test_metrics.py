@@ -48,7 +48,7 @@ EXPECTED = {
     "filterproxy_dns_queries_total,found": 1,
     "filterproxy_dns_seconds_count": 1,
     "filterproxy_history_dropped_total": 3,
-    "filterproxy_log_dropped_lines": 7,
+    "filterproxy_log_dropped_total": 7,
     "filterproxy_reloads_total,ok": 1,
 }
 
