@@ -18,7 +18,7 @@ from filterproxy.services.signatures import ArcResult, verify_arc
 
 _SYMBOLS = {
     "pass": Symbol("ARC_PASS", 0.0, "The ARC chain verifies"),
-    "fail": Symbol("ARC_FAIL", 0.5, "The ARC chain does not verify"),
+    "fail": Symbol("ARC_FAIL", 0.0, "The ARC chain does not verify"),
     "none": Symbol("ARC_NONE", 0.0, "The message has no ARC chain"),
     "temperror": Symbol("ARC_TEMPERROR", 0.0, "An ARC key could not be fetched: DNS did not answer"),
 }
