@@ -6,6 +6,8 @@ signal raises only while a guarded step is overdue, and both happen in the main 
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import threading
 import time
@@ -38,8 +40,7 @@ class _Alarm:
 
     def acquire(self, limit: float) -> None:
         if not self._installed:
-            signal.signal(signal.SIGALRM, self._on_tick)
-            self._installed = True
+            self._install()
         self._alive += 1
         if not self._ticking:
             self._ticking = True
@@ -48,10 +49,22 @@ class _Alarm:
     def release(self) -> None:
         self._alive -= 1
 
+    def stop(self) -> None:
+        """Disarm the timer; the next guarded coroutine arms it again."""
+        self._ticking = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _install(self) -> None:
+        signal.signal(signal.SIGALRM, self._on_tick)
+        # At its end the interpreter gives signals back their default, which for this one is to die.
+        atexit.register(self.stop)
+        # A child does not inherit the timer, only the belief that it ticks.
+        os.register_at_fork(after_in_child=self.stop)
+        self._installed = True
+
     def _on_tick(self, _signum: int, _frame: FrameType | None) -> None:
         if self._alive == 0:
-            self._ticking = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.stop()
         elif self.step_began and time.monotonic() - self.step_began > self.limit:
             raise StepOverrun(f"held the event loop for more than {self.limit:g} s")
 

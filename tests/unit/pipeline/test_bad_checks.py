@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -97,3 +99,18 @@ async def test_a_bug_in_the_pipeline_follows_the_failure_policy(monkeypatch):
         assert verdict.action is action
         assert verdict.reply is None or verdict.reply.code == 451
         assert verdict.result is None
+
+
+def test_the_timer_never_outlives_the_program():
+    """The interpreter resets signal handlers before it ends; a timer still ticking would kill it."""
+    program = (
+        "import asyncio, time\n"
+        "from filterproxy.pipeline.step_guard import StepGuard\n"
+        "class Slow:\n"
+        "    def __del__(self): time.sleep(0.2)\n"
+        "async def nothing(): return None\n"
+        "asyncio.run(StepGuard(0.04).run(nothing()))\n"
+        "import sys; sys.slow = Slow()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
