@@ -88,7 +88,7 @@ def judge(model: SiteModel, message: Message, reasons: int) -> Opinion:
     """Return the model's opinion on a message."""
     features, words = extract_with_words(message)
     score, threshold = model.score(features), model.threshold()
-    for_spam, for_ham = strongest(model.model, words, reasons) if reasons else ([], [])
+    for_spam, for_ham = strongest(model.model, features, words, reasons)
     options = (f"p={probability(score):.4f}", *map(str, for_spam), *map(str, for_ham))
     if not threshold.informed:
         return Opinion("BAYES_UNSURE", 1.0, options)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from filterproxy.classifier.features import TABLE_BITS, VIEWS, WordView
+from filterproxy.classifier.features import TABLE_BITS, VIEWS, Features, WordView
 from filterproxy.classifier.hashing import to_slots
 from filterproxy.classifier.model import Model
 
@@ -27,15 +27,19 @@ class Reason:
         return f"{self.text} {self.weight:+.2f}"
 
 
-def strongest(model: Model, view: WordView, count: int) -> tuple[list[Reason], list[Reason]]:
-    """Return the strongest reasons of the words view for spam and for ham, each at most `count`, strongest first."""
-    slots = to_slots(view.hashes, TABLE_BITS["words"])
-    distinct, first = np.unique(slots, return_index=True)
-    if not distinct.size:
+def strongest(model: Model, features: Features, view: WordView, count: int) -> tuple[list[Reason], list[Reason]]:
+    """Return the strongest reasons of the words view for spam and for ham, each at most `count`, strongest first.
+
+    `view` must be the one that the features were made of.
+    """
+    if not features.words.size or not count:
         return [], []
-    weights = model.learners["words"].contributions(distinct, model.examples) / len(VIEWS)
-    order = _extremes(weights, count)
-    reasons = [Reason(view.describe(int(first[place])), float(weights[place])) for place in order]
+    weights = model.learners["words"].contributions(features.words, model.examples) / len(VIEWS)
+    slots = to_slots(view.hashes, TABLE_BITS["words"])
+    reasons = []
+    for place in _extremes(weights, count):
+        made_of = int(np.argmax(slots == features.words[place]))
+        reasons.append(Reason(view.describe(made_of), float(weights[place])))
     spam = [reason for reason in reasons if reason.weight > 0]
     ham = [reason for reason in reversed(reasons) if reason.weight < 0]
     return spam[:count], ham[:count]

@@ -13,6 +13,7 @@ from filterproxy.cli.evaluate import evaluate
 from filterproxy.cli.explain import explain
 from filterproxy.cli.history import history
 from filterproxy.cli.init import init
+from filterproxy.cli.learn import forget, learn
 from filterproxy.cli.reading import ManyPaths
 from filterproxy.cli.run import run
 from filterproxy.cli.scan import scan
@@ -28,6 +29,8 @@ app.command()(scan)
 app.command()(explain)
 app.command()(evaluate)
 app.command(cls=ManyPaths)(train)
+app.command()(learn)
+app.command()(forget)
 
 
 def _print_version(wanted: bool) -> None:
