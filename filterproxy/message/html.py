@@ -8,9 +8,9 @@ elements are open.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from filterproxy.message.html_style import Style, StyleChange, read_change
+from filterproxy.message.html_style import UNKNOWN_COLOUR, Style, StyleChange, read_change
 from filterproxy.message.html_tokens import START, TEXT, tokenize
 
 
@@ -101,16 +101,18 @@ class _Reader:
         self._tags: dict[str, int] = {}
         self._images: list[Image] = []
         self._resources: list[str] = []
+        # Where in `_visible` there is text of the background's colour, as far as no style sheet changes one of them.
+        self._blended: list[int] = []
         self._stack: list[_Element] = []
         self._open: dict[str, int] = {}
         self._style = Style()
-        self._hides = False
+        self._hides = self._blends = False
 
     def read(self, source: str, tags: int) -> bool:
         """Read the source; return False when it has more tags than that (the rest is not read)."""
         for kind, name, attributes in tokenize(source):
             if kind is TEXT:
-                (self._hidden if self._hides else self._visible).append(name)
+                self._text(name)
                 continue
             if tags <= 0:
                 return False
@@ -124,10 +126,26 @@ class _Reader:
     def document(self) -> HtmlDocument:
         """Return what was read; links still open end here."""
         self._truncate(0)
+        if "style" not in self._tags and "link" not in self._tags:
+            for index in self._blended:
+                self._hidden.append(self._visible[index])
+                self._visible[index] = ""
         return HtmlDocument(
             _squeeze("".join(self._visible)), _squeeze(_BREAK.join(self._hidden)), tuple(self._links), self._tags,
             tuple(self._images), tuple(self._resources),
         )  # fmt: skip
+
+    def _text(self, text: str) -> None:
+        if self._blends and not self._hides:
+            if self._style.certain:
+                self._hidden.append(text)
+                return
+            self._blended.append(len(self._visible))
+        (self._hidden if self._hides else self._visible).append(text)
+
+    def _enter(self, style: Style) -> None:
+        if style is not self._style:
+            self._style, self._hides, self._blends = style, style.hides, style.blends
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._tags[name] = self._tags.get(name, 0) + 1
@@ -150,11 +168,15 @@ class _Reader:
         link = None
         if name == "a" and (href := attributes.get("href")):
             link = (href, len(self._visible))
+            # A link has a colour of its own unless it says which.
+            if change is None:
+                change = UNKNOWN_COLOUR
+            elif change.colour is None:
+                change = replace(change, colour=())
         style = self._style if change is None else change.apply(self._style)
         self._stack.append(_Element(name, change, style, link))
         self._open[name] = self._open.get(name, 0) + 1
-        if style is not self._style:
-            self._style, self._hides = style, style.hides
+        self._enter(style)
 
     def _close_implied(self, name: str) -> None:
         """Close what cannot contain a block of that name (HTML, section 13.2.6.4)."""
@@ -234,16 +256,13 @@ class _Reader:
             if element.link and not (kept and element in kept):
                 self._end_link(*element.link)
         del self._stack[index:]
-        style = self._stack[-1].style if self._stack else _DEFAULT_STYLE
-        if style is not self._style:
-            self._style, self._hides = style, style.hides
+        self._enter(self._stack[-1].style if self._stack else _DEFAULT_STYLE)
 
     def _reopen(self, element: _Element) -> None:
         element.style = self._style if element.change is None else element.change.apply(self._style)
         self._stack.append(element)
         self._open[element.name] = self._open.get(element.name, 0) + 1
-        if element.style is not self._style:
-            self._style, self._hides = element.style, element.style.hides
+        self._enter(element.style)
 
     def _end_link(self, href: str, start: int) -> None:
         text = "".join(self._visible[start : start + _MAX_LINK_TEXT])[: 2 * _MAX_LINK_TEXT]

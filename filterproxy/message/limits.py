@@ -26,7 +26,7 @@ class Limits:
     parts: int = 5_000
     text: int = 2_000_000
     html: int = 2_000_000
-    html_tags: int = 50_000
+    html_tags: int = 30_000
     urls: int = 1_000
     url_length: int = 2_048
     attachments: int = 1_000

@@ -182,6 +182,9 @@ BOMBS = [
     bomb("scripts never closed", lambda: HTML + b"<script>" * 250_000, 2),
     bomb("huge character references", lambda: HTML + b"&#" + b"9" * 1_900_000, 2),
     bomb("links in links", lambda: HTML + b"<a href=http://e.com/><table><td>text" * 50_000, 2, "html_limit"),
+    bomb("900 styles", lambda: HTML + b"".join(b'<p style="%04d%s">' % (n, b"a" * 1_990) for n in range(900)), 2),
+    bomb("900 blanks", lambda: HTML + b"".join(b'<p style="%04d:%s!">' % (n, b" " * 1_990) for n in range(900)), 2),
+    bomb("900 comments", lambda: HTML + b"".join(b'<p style="%04d%s">' % (n, b"/*" * 990) for n in range(900)), 2),
     bomb("a style of 1 MB", lambda: HTML + b'<p style="' + b"color:red;" * 100_000 + b'">x', 2),
     bomb(
         "1,000 HTML parts full of tags",
