@@ -1,0 +1,354 @@
+"""The processes as an operator meets them: start, refusals, crashes, reload, drain, health and metrics over workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filterproxy.app.demo.next_hop import start_next_hop
+from filterproxy.config.addresses import SocketAddress
+from tests.system.messages import gtube, message
+from tests.system.server import COMMAND, FilterproxyServer
+from tests.system.waiting import answers, free_port, wait_until
+from tests.unit.app.helpers import parse_metrics
+
+Start = Callable[..., FilterproxyServer]
+RECIPIENT = "alice@example.net"
+
+
+class Site:
+    """Ports and a Maildir behind a next hop that keeps everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.smtp, self.http, self.next_hop = free_port(), free_port(), free_port()
+        self.delivered = folder / "delivered"
+
+    def config(self, **more: Any) -> dict[str, Any]:
+        listeners = [
+            {"type": "smtp", "address": f"127.0.0.1:{self.smtp}", "next_hop": f"127.0.0.1:{self.next_hop}"},
+            {"type": "http", "address": f"127.0.0.1:{self.http}"},
+        ]
+        return {"listeners": listeners, "checks": {"gtube": {}}, **more}
+
+    def send(self, raw: bytes, smtp: smtplib.SMTP | None = None) -> tuple[int, str]:
+        """Return the reply to one message, in a session of its own unless one is given."""
+        if smtp is None:
+            with self.session() as own:
+                return self.send(raw, own)
+        smtp.mail("sender@example.org")
+        smtp.rcpt(RECIPIENT)
+        code, text = smtp.data(raw)
+        return code, text.decode()
+
+    @contextmanager
+    def session(self) -> Iterator[smtplib.SMTP]:
+        smtp = smtplib.SMTP("127.0.0.1", self.smtp, local_hostname="client.example", timeout=20)
+        try:
+            smtp.ehlo()
+            yield smtp
+        finally:
+            smtp.close()
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metrics(self) -> dict[str, float]:
+        return parse_metrics(self.get("/metrics")[1])
+
+    def maildir(self) -> list[bytes]:
+        return [path.read_bytes() for path in sorted((self.delivered / "new").iterdir())]
+
+
+@pytest.fixture
+def site(system_dir: Path) -> Iterator[Site]:
+    site = Site(system_dir)
+    next_hop = start_next_hop(SocketAddress("127.0.0.1", site.next_hop), site.delivered)
+    yield site
+    next_hop.stop()
+
+
+def workers_of(server: FilterproxyServer) -> list[int]:
+    """Return the process ids of the living workers."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [int(pid) for pid in children]
+
+
+def refused(config: Path) -> subprocess.CompletedProcess[str]:
+    """Return what a start that fails printed, and its status."""
+    return subprocess.run([COMMAND, "run", "-c", config], capture_output=True, text=True, timeout=30, check=False)
+
+
+# Start
+
+
+def test_ready_comes_after_every_listener_and_the_end_is_0(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    assert site.get("/healthz") == (200, "ok\n")
+    assert site.send(message("plain"))[0] == 250
+    assert site.send(gtube("spam"))[0] == 554
+    assert (server.root / "stdout").read_text() == "ready\n"
+    assert server.stop() == 0
+    assert "stop: done" in server.log()
+    assert not answers(site.smtp)
+
+
+def test_a_port_in_use_is_one_clear_line(site: Site, system_dir: Path) -> None:
+    root = system_dir / "second"
+    server = FilterproxyServer(root, site.config())
+    with socket.create_server(("127.0.0.1", site.smtp)):
+        done = refused(server.config)
+    assert done.returncode == 75
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"filterproxy: cannot listen on 127.0.0.1:{site.smtp}: address already in use "
+        "(another filterproxy or mail server? `ss -lxtnp` shows it)"
+    ]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(site: Site, system_dir: Path) -> None:
+    (system_dir / "blocked").write_text("a file where a folder should be")
+    config = site.config(store=f"sqlite://{system_dir}/blocked/state.db", log={"to": "stderr"}, workers=2)
+    done = refused(FilterproxyServer(system_dir / "service", config).config)
+    faults = [line for line in done.stderr.splitlines() if line.startswith("filterproxy: ")]
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(faults) == 1
+    assert f"{system_dir}/blocked/state.db: cannot write the store" in faults[0]
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_line(site: Site, system_dir: Path) -> None:
+    config = site.config(log={"to": "/nonexistent/filterproxy.log"})
+    done = refused(FilterproxyServer(system_dir / "service", config).config)
+    assert done.returncode == 75
+    assert done.stderr == "filterproxy: cannot write the log /nonexistent/filterproxy.log: No such file or directory\n"
+
+
+def test_every_error_of_a_wrong_configuration_is_shown(site: Site, system_dir: Path) -> None:
+    server = FilterproxyServer(system_dir / "service", site.config(wrokers=3, deadline="soon"))
+    done = refused(server.config)
+    assert done.returncode == 1
+    assert "wrokers: unknown key (did you mean 'workers'?)" in done.stderr
+    assert "deadline: 'soon' is not a duration" in done.stderr
+    assert not answers(site.smtp)
+
+
+def test_a_missing_model_stops_the_start_and_names_it(site: Site, system_dir: Path) -> None:
+    config = site.config(checks={"bayes": {"model": "no/such/model"}}, log={"to": "stderr"})
+    done = refused(FilterproxyServer(system_dir / "service", config).config)
+    assert done.returncode == 1
+    assert "no/such/model" in done.stderr
+    assert done.stdout == ""
+
+
+def test_nothing_to_listen_on_is_said(system_dir: Path) -> None:
+    done = refused(FilterproxyServer(system_dir / "service", {"checks": {}}).config)
+    assert done.returncode == 1
+    assert "name a listener under 'listeners:'" in done.stderr
+
+
+def test_without_dns_the_service_is_ready_and_ham_passes(site: Site, filterproxy_server: Start) -> None:
+    config = site.config(dns={"nameservers": [f"127.0.0.1:{free_port()}"]})
+    del config["checks"]
+    filterproxy_server(config)
+    code, text = site.send(message("no-dns"))
+    assert (code, site.maildir() != []) == (250, True), text
+
+
+def test_a_unix_socket_of_a_killed_service_is_taken_over(site: Site, filterproxy_server: Start) -> None:
+    config = site.config()
+    path = site.delivered / "milter.sock"
+    config["listeners"] = [{"type": "milter", "address": f"unix:{path}"}]
+    first = filterproxy_server(config)
+    first.kill()
+    assert path.is_socket()
+    second = filterproxy_server(config)
+    assert path.is_socket()
+    assert second.stop() == 0
+    assert not path.exists()
+
+
+# Workers
+
+
+def test_a_killed_worker_is_started_again_and_reported(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    before = workers_of(server)
+    os.kill(before[0], signal.SIGKILL)
+    line = server.wait_for_line("warning: worker: ended")
+    assert f"pid={before[0]} signal=SIGKILL restart_in=0s" in line
+    server.wait_for_log("worker: ready", count=3)
+    assert len(workers_of(server)) == 2
+    assert site.send(message("after-the-crash"))[0] == 250
+    assert site.metrics()["filterproxy_worker_crashes_total"] == 1
+
+
+def test_metrics_are_the_sum_over_workers_and_survive_a_crash(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+
+    def scans() -> float:
+        return site.metrics().get('filterproxy_scans_total{action="no action",listener="smtp"}', 0.0)
+
+    for number in range(6):
+        assert site.send(message(f"sum-{number}"))[0] == 250
+    wait_until(lambda: scans() == 6, "6 scans counted", state=lambda: site.get("/metrics")[1])
+    for pid in workers_of(server):
+        os.kill(pid, signal.SIGKILL)
+    server.wait_for_log("worker: ready", count=4)
+    assert scans() == 6
+    assert site.send(message("one-more"))[0] == 250
+    wait_until(lambda: scans() == 7, "7 scans counted", state=lambda: site.get("/metrics")[1])
+    assert site.metrics()['filterproxy_open_sessions{listener="smtp"}'] == 0
+
+
+def test_workers_of_a_killed_supervisor_finish_their_transactions_and_end(
+    site: Site, filterproxy_server: Start
+) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    workers = workers_of(server)
+    with site.session() as smtp:
+        smtp.mail("sender@example.org")
+        smtp.rcpt(RECIPIENT)
+        assert smtp.docmd("DATA")[0] == 354
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait_for_log("the supervisor is gone: draining", count=2)
+        smtp.send(message("orphan") + b".\r\n")
+        assert smtp.getreply()[0] == 250
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers end", state=server.log)
+    assert len(site.maildir()) == 1
+    server.kill()
+
+
+# Reload
+
+
+def test_a_reload_takes_effect_in_sessions_that_are_open(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    with site.session() as smtp:
+        assert site.send(gtube("before"), smtp)[0] == 554
+        server.configure(site.config(workers=2, mode="observe"))
+        server.reload()
+        server.wait_for_log("reload: done")
+        assert site.send(gtube("after"), smtp)[0] == 250
+    assert b"X-Spam-Flag: YES" in site.maildir()[0]
+    assert site.metrics()['filterproxy_reloads_total{result="ok"}'] == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        ({"mode": "obsreve"}, "mode: "),
+        ({"checks": {"gtube": {}, "rules": {"files": ["broken.yml"]}}}, "broken.yml"),
+        ({"checks": {"gtube": {}, "bayes": {"model": "gone"}}}, "gone"),
+    ],
+    ids=["configuration", "rules", "model"],
+)
+def test_a_reload_that_is_wrong_leaves_the_old_configuration_in_use(
+    site: Site, filterproxy_server: Start, broken: dict[str, Any], expected: str
+) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    (server.root / "broken.yml").write_text("rules: [{name: lower case, match: 3}]\n")
+    workers = workers_of(server)
+    server.configure({**site.config(workers=2), **broken})
+    server.reload()
+    server.wait_for_log("warning: reload: refused, the old configuration stays in use")
+    assert any("warning: reload: " in line and expected in line for line in server.log().splitlines())
+    assert site.send(gtube("still"))[0] == 554
+    assert site.send(message("still"))[0] == 250
+    assert workers_of(server) == workers
+    server.configure(site.config(workers=2, mode="observe"))
+    server.reload()
+    server.wait_for_log("reload: done")
+    assert site.send(gtube("mended"))[0] == 250
+
+
+def test_what_needs_a_restart_is_said(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config())
+    server.configure(site.config(workers=2, store="sqlite:other.db"))
+    server.reload()
+    server.wait_for_log("reload: done")
+    log = server.log()
+    assert "warning: reload: workers has changed: that takes effect after a restart" in log
+    assert "warning: reload: store has changed" in log
+    assert len(workers_of(server)) == 1
+
+
+def test_a_reload_takes_up_a_log_that_was_rotated(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=1))
+    log = server.root / "filterproxy.log"
+    log.rename(server.root / "filterproxy.log.1")
+    server.reload()
+    wait_until(lambda: log.exists() and "reload: done" in log.read_text(), "a new log", state=server.log)
+    assert site.send(message("new-log"))[0] == 250
+    wait_until(lambda: "new-log@example.org" in log.read_text(), "the worker's line in the new log", state=server.log)
+
+
+# The end
+
+
+def test_sigterm_finishes_the_transaction_takes_no_new_ones_and_exits_0(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    with site.session() as idle, site.session() as busy:
+        busy.mail("sender@example.org")
+        busy.rcpt(RECIPIENT)
+        assert busy.docmd("DATA")[0] == 354
+        os.kill(server.pid, signal.SIGTERM)
+        server.wait_for_log("stop: draining reason=SIGTERM")
+        wait_until(lambda: not answers(site.smtp), "new connections are refused", state=server.log)
+        assert idle.getreply()[0] == 421
+        wait_until(lambda: site.get("/healthz") == (503, "draining\n"), "health says so", state=server.log)
+        busy.send(message("last") + b".\r\n")
+        assert busy.getreply()[0] == 250
+    assert server.stop() == 0
+    assert len(site.maildir()) == 1
+
+
+def test_a_session_that_never_ends_is_cut_off_at_the_drain_timeout(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(drain_timeout="300ms"))
+    with site.session() as smtp:
+        smtp.mail("sender@example.org")
+        smtp.rcpt(RECIPIENT)
+        assert smtp.docmd("DATA")[0] == 354
+        assert server.stop(deadline=10) == 0
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            smtp.send(b".\r\n")
+            smtp.getreply()
+            smtp.noop()
+    assert site.maildir() == []
+
+
+def test_the_service_manager_is_told(site: Site, system_dir: Path, filterproxy_server: Start) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, pytest.MonkeyPatch.context() as patch:
+        manager.bind(str(system_dir / "notify"))
+        manager.settimeout(20)
+        patch.setenv("NOTIFY_SOCKET", str(system_dir / "notify"))
+        server = filterproxy_server(site.config())
+        assert manager.recv(100) == b"READY=1"
+        server.stop()
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_history_survives_the_end(site: Site, filterproxy_server: Start) -> None:
+    server = filterproxy_server(site.config(workers=2))
+    assert site.send(message("kept"))[0] == 250
+    assert server.stop() == 0
+    done = subprocess.run(
+        [COMMAND, "history", "-c", server.config, "--json"], capture_output=True, text=True, timeout=30, check=True
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["message_id"].strip("<>") for row in rows] == ["kept@example.org"]
