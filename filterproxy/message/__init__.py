@@ -3,6 +3,7 @@
 from filterproxy.message.addresses import Mailbox, parse_addresses
 from filterproxy.message.attachments import Attachment
 from filterproxy.message.defects import DEFECTS
+from filterproxy.message.domains import ascii_domain, is_public_suffix, registrable_domain
 from filterproxy.message.headers import Header, Headers
 from filterproxy.message.html import HtmlDocument, Image, Link
 from filterproxy.message.limits import Limits
@@ -26,8 +27,11 @@ __all__ = [
     "Message",
     "Part",
     "Url",
+    "ascii_domain",
+    "is_public_suffix",
     "is_verdict_header",
     "message_digest",
     "parse_addresses",
+    "registrable_domain",
     "strip_verdict_headers",
 ]

@@ -60,13 +60,18 @@ _WIDE = ("utf-16", "utf-32")
 _LABEL = re.compile(r"[\w.:+-]{1,40}\Z", re.ASCII)
 _DETECTED = ["cp1252", "cp1251", "koi8_r", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256"]
 _DETECTED += ["gb18030", "cp932", "euc_jp", "cp949", "big5", "cp874"]
+_MAX_LABEL = 60
 _DETECT_BYTES = 4_096
 _DETECT_AT_LEAST = 16
 
 
-@lru_cache(maxsize=512)
 def find_codec(label: str) -> str | None:
     """Return the Python codec for a charset label as senders write it, None for an unknown or refused one."""
+    return _find_codec(label[:_MAX_LABEL])
+
+
+@lru_cache(maxsize=512)
+def _find_codec(label: str) -> str | None:
     name = label.strip(" \t\r\n\"'<>;,").lower()
     if not _LABEL.match(name):
         return None

@@ -1,6 +1,7 @@
 """Host names: ASCII form (IDNA), IP addresses in every spelling browsers take, registrable domains.
 
-The one rule: a name that cannot be converted is returned as it is, lower case; nothing here asks DNS.
+The one rule: a name that cannot be converted is returned as it is, lower case; nothing here asks DNS. Answers are
+cached for names of at most 253 characters, so that no message can fill the memory with its names.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 
 
-@lru_cache(maxsize=8192)
 def ascii_domain(name: str) -> str:
     """Return a domain in lower case and ASCII (UTS 46, as browsers do), without a final dot."""
     name = name.lower().removesuffix(".")
-    if name.isascii() or len(name) > _MAX_NAME:
-        return name
+    return name if name.isascii() or len(name) > _MAX_NAME else _to_ascii(name)
+
+
+@lru_cache(maxsize=4096)
+def _to_ascii(name: str) -> str:
     import idna  # its tables are large and most mail needs none of them
 
     name = name.translate(_DOTS)
@@ -36,17 +39,25 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList(accept_unknown=True)
 
 
-@lru_cache(maxsize=8192)
 def registrable_domain(host: str) -> str:
     """Return the public suffix and one label (`b.co.uk` of `a.b.co.uk`), empty for an IP address or a suffix itself."""
-    if not host or len(host) > _MAX_NAME or ":" in host or parse_ipv4(host):
+    return _registrable(host) if 0 < len(host) <= _MAX_NAME else ""
+
+
+@lru_cache(maxsize=8192)
+def _registrable(host: str) -> str:
+    if ":" in host or parse_ipv4(host):
         return ""
     return str(_suffixes().privatesuffix(host) or "")
 
 
-@lru_cache(maxsize=4096)
 def is_public_suffix(name: str) -> bool:
     """Tell whether the public suffix list names this suffix (an unlisted top-level domain is none)."""
+    return 0 < len(name) <= _MAX_NAME and _is_suffix(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_suffix(name: str) -> bool:
     return bool(_suffixes().is_public(name)) and _suffixes().publicsuffix(name, accept_unknown=False) == name
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 from filterproxy.message.encoded_words import decode_words
 from filterproxy.message.limits import Limits
@@ -86,7 +85,7 @@ class Headers:
         self._fields = fields
         by_name: dict[str, list[Header]] = {}
         for field in fields:
-            by_name.setdefault(_lower(field.name), []).append(field)
+            by_name.setdefault(field.name.lower(), []).append(field)
         self._by_name = by_name
 
     def all(self, name: str) -> tuple[Header, ...]:
@@ -115,11 +114,6 @@ class Headers:
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._by_name
-
-
-@lru_cache(maxsize=4096)
-def _lower(name: str) -> str:
-    return name.lower()
 
 
 def parse_headers(

@@ -22,6 +22,7 @@ _NAMED |= {"whitesmoke": (245, 245, 245), "ivory": (255, 255, 240), "yellow": (2
 _INTERESTING = frozenset(("style", "hidden", "color", "bgcolor", "background", "text"))
 _NO_COLOUR = ("transparent", "inherit", "none", "initial", "unset")
 _MAX_STYLE = 2_000
+_MAX_COLOUR = 100
 _SAME_COLOUR = 8
 
 Colour = tuple[int, int, int]
@@ -168,10 +169,13 @@ def _background(values: Mapping[str, str]) -> tuple[int, ...] | None:
     return None if value is None else _colour(value)
 
 
-@lru_cache(maxsize=1024)
 def _colour(text: str) -> tuple[int, ...] | None:
     """Return red, green, blue; None for what leaves the colour as it is, () for an unknown one."""
-    value = text.strip().lower()[:100]
+    return _parse_colour(text[:_MAX_COLOUR].strip().lower())
+
+
+@lru_cache(maxsize=1024)
+def _parse_colour(value: str) -> tuple[int, ...] | None:
     if not value or value.startswith(_NO_COLOUR):
         return None
     if match := _HEX.match(value):

@@ -25,7 +25,8 @@ _TYPE = re.compile(r"[^\s/]+/[^\s/]+\Z")
 class Part:
     """One node of the tree: a leaf with a payload, or a container (multipart, message/rfc822) with children.
 
-    `path` numbers the part as IMAP does, from "1" for the whole message ("1.2" is its second part); `depth` is 0 there.
+    `path` numbers the parts from "1" for the whole message ("1.2" is its second part), where `depth` is 0. The body is
+    `start` to `end` of the message's bytes.
     """
 
     def __init__(

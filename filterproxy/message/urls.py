@@ -35,6 +35,7 @@ _BARE_TLD = re.compile(
 _TRAILING = ".,;:!?'\"*_~"
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _MAX_TRIMS = 8
+_MAX_HOST = 3 * 255  # a host may be written in percent encoding
 _LINE_BREAKS = str.maketrans("", "", "\t\r\n")
 _C0_OR_SPACE = "".join(map(chr, range(0x21)))
 
@@ -94,9 +95,13 @@ def parse_href(href: str, source: str, limits: Limits, defects: set[str], displa
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
 def normalize_host(host: str) -> str:
     """Return a host in its ASCII form, an IP address of any spelling in its usual one; empty when it cannot be one."""
+    return _normalize(host) if len(host) <= _MAX_HOST else ""
+
+
+@lru_cache(maxsize=4096)
+def _normalize(host: str) -> str:
     if host.startswith("[") and host.endswith("]"):
         try:
             address = ipaddress.IPv6Address(host[1:-1])

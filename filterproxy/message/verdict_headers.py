@@ -17,11 +17,16 @@ _VERDICT = re.compile(
     r"|authentication-results|arc-.*|x-ms-exchange-.*|x-sid-.*|x-asg-.*|x-bitdefender.*|x-uuid|x-miltered|lines"
     r"|content-length"
 )
+_MAX_CACHED = 100
+
+
+def is_verdict_header(name: str) -> bool:
+    """Tell whether a header field of that name holds a verdict or mailbox state."""
+    return _is_verdict(name) if len(name) <= _MAX_CACHED else _VERDICT.fullmatch(name.lower()) is not None
 
 
 @lru_cache(maxsize=4096)
-def is_verdict_header(name: str) -> bool:
-    """Tell whether a header field of that name holds a verdict or mailbox state."""
+def _is_verdict(name: str) -> bool:
     return _VERDICT.fullmatch(name.strip().lower()) is not None
 
 

@@ -245,6 +245,48 @@ def test_archives_are_listed_and_never_unpacked() -> None:
     assert peak < 8 * 1024 * 1024
 
 
+@pytest.mark.parametrize(
+    ("raw", "defects"),
+    [
+        (b"", set()),
+        (b"\r\n", set()),
+        (b"no header fields at all\r\n", {"missing_separator"}),
+        (FROM, set()),
+        (FROM + b"\n", set()),
+        (b"Subject: gr\xfc\xdfe\n\nbody\n", {"header_8bit"}),
+        (b"Subject: gr\xc3\xbc\xc3\x9fe\n\nbody\n", set()),
+        (b"Subject: a\0b\n\nbody\0\n", {"nul"}),
+        (FROM + b"\nbody\xff\n", {"bad_charset"}),
+        (FROM.replace(b"\n", b"\r\n") + b"\nmixed\rline\r\nends\n", {"bare_cr"}),
+        (FROM.replace(b"\n", b"\r") + b"\rbare\rCR\r", {"bare_cr"}),
+    ],
+)
+def test_odd_messages_are_read_and_told(raw: bytes, defects: set[str]) -> None:
+    message = Message(raw)
+    read_everything(message)
+    assert message.defects == defects
+    assert message.raw == raw
+    assert raw.startswith(message.header_block)
+    assert raw.endswith(message.body)
+
+
 def test_truncated_message_says_so() -> None:
     assert Message(nested_multipart(5)[:300], truncated=True).defects >= {"truncated"}
     assert "truncated" not in Message(nested_multipart(5)).defects
+
+
+def test_caches_hold_no_long_strings() -> None:
+    """Thousands of messages with names of 100 KB must leave nothing behind."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(40):
+        name = b"%d" % number + b"x" * 90_000
+        fields = (name, b"X-Spam", b"ISO-8859-1"), (b"From", b"a@" + name + "é".encode(), name)
+        for key, value, charset in fields:
+            mail = b"%s: %s\nContent-Type: text/html; charset=%s\n\n" % (key, value, charset)
+            mail += b'<a href="http://%s/"><p style="color:%s" bgcolor="%s">' % (name, name, name)
+            read_everything(Message(mail))
+            strip_verdict_headers(mail)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 2 * 1024 * 1024
