@@ -30,7 +30,9 @@ def _plain_smtp(address: SocketAddress) -> SocketAddress:
 class NextHop(Model):
     """Where an SMTP listener relays to, with its time-outs (RFC 5321 section 4.5.3.2 gives the ideas)."""
 
-    address: Address = Field(description='`host:port`, `"[::1]:port"` or `unix:/path`.')
+    address: Annotated[Address, AfterValidator(_plain_smtp)] = Field(
+        description='`host:port`, `"[::1]:port"` or `unix:/path`.'
+    )
     connect_timeout: Seconds = Field(10.0, gt=0, description="Until the connection stands.")
     command_timeout: Seconds = Field(30.0, gt=0, description="For the reply to one command, the greeting included.")
     data_timeout: Seconds = Field(60.0, gt=0, description="From the final dot to the next hop's reply.")
@@ -51,8 +53,8 @@ class SmtpLimits(Model):
     connections: int = Field(500, ge=1, description="Open sessions a worker; more get 421.")
     client_connections: int = Field(50, ge=1, description="The same, of one client outside trusted_networks.")
     errors: int = Field(20, ge=1, description="Protocol errors in a session before 421.")
-    command_timeout: Seconds = Field(300.0, gt=0, description="How long a client may be silent between commands.")
-    data_timeout: Seconds = Field(300.0, gt=0, description="How long a client may be silent within a message.")
+    command_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take for one command.")
+    data_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take for 64 KiB of a message.")
 
 
 class SmtpListener(Model):
