@@ -37,11 +37,11 @@ class SmtpListener:
         for server in self._servers:
             server.close()
         for session in list(shared.sessions):
-            await session.leave_if_idle()
+            session.leave_if_idle()
         with suppress(TimeoutError):
             await asyncio.wait_for(shared.idle.wait(), timeout)
         for session in list(shared.sessions):
-            session.abort()
+            session.give_up()
         await shared.idle.wait()
         shared.next_hop.close()
 

@@ -220,10 +220,13 @@ class Relay:
             return replies.TOO_LARGE
         if data.fault is not None:
             return replies.BODY_LINE_TOO_LONG
-        if data.has_bare_newlines and not self._shared.normalize_newlines:
-            return replies.BARE_NEWLINE_IN_MESSAGE
         if self._shared.config.nul == "reject" and data.has_nul:
             return replies.NUL_IN_MESSAGE
+        if self._shared.normalize_newlines:
+            return None
+        if data.has_bare_newlines:
+            return replies.BARE_NEWLINE_IN_MESSAGE
+        return replies.NUL_IN_MESSAGE if data.has_hidden_end else None
         return None
 
     def _own(self, reply: Reply) -> Reply:

@@ -61,11 +61,13 @@ class SmtpSession(SmtpWire):
         self._trusted = trusted
         self._admitted = self._shared.admit(self, client.address, trusted=trusted)
         super().connection_made(transport)
+        self._handler_coroutine.add_done_callback(self._ended)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count the session out (asyncio)."""
+        """Count the session out, unless it has something left to do (asyncio)."""
         super().connection_lost(error)
-        self._shared.dismiss(self, self.mail_session.client.address)
+        if self._handler_coroutine.done():
+            self._dismiss()
 
     async def converse(self) -> None:
         """Lead the session from greeting to end."""
@@ -77,7 +79,7 @@ class SmtpSession(SmtpWire):
                 await self._serve()
         except TimedOut:
             log.session_error(session.id, f"time-out in state {self._server.state.name.lower()}")
-            await self.hang_up(replies.TIMED_OUT)
+            self.hang_up(replies.TIMED_OUT)
         except ConnectionError as error:
             log.session_error(session.id, f"connection lost: {error}")
         finally:
@@ -86,25 +88,40 @@ class SmtpSession(SmtpWire):
             self._relay.close()
             metrics.session_closed("smtp")
 
-    async def leave_if_idle(self) -> None:
+    def leave_if_idle(self) -> None:
         """Say 421 when nothing is under way (the listener drains)."""
         if self._idle and not self.leaving:
-            await self.hang_up(replies.SHUTTING_DOWN)
+            self.hang_up(replies.SHUTTING_DOWN)
             self._handler_coroutine.cancel()
+
+    def _ended(self, handler: asyncio.Task[None]) -> None:
+        if not handler.cancelled() and (error := handler.exception()) is not None:
+            self._context.log.internal_error(f"smtp session {self.mail_session.id}", error)
+            self.abort()
+        if self.transport is None:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._admitted:
+            self._shared.dismiss(self, self.mail_session.client.address)
 
     @property
     def _idle(self) -> bool:
         return self._input is not None and self._server.state is not State.TRANSACTION
 
     async def _greet(self) -> bool:
-        if not self._admitted or self._shared.draining:
-            self._context.log.session_error(self.mail_session.id, "too many connections or shutting down")
-            await self.hang_up(replies.SHUTTING_DOWN if self._shared.draining else replies.TOO_MANY_CONNECTIONS)
+        if self._shared.draining:
+            self.hang_up(replies.SHUTTING_DOWN)
+            return False
+        if not self._admitted:
+            self._context.log.session_error(self.mail_session.id, "too many connections")
+            self.answer(replies.TOO_MANY_CONNECTIONS)
+            await self.flush()
             return False
         await self.greeting_pause()
         if self.pending:
             self._protocol_error("talks before the greeting")
-            await self.hang_up(replies.UNAUTHORISED_PIPELINING)
+            self.hang_up(replies.UNAUTHORISED_PIPELINING)
             return False
         self.answer(Reply(220, (f"{self._context.site.hostname} ESMTP",)))
         return True
@@ -113,7 +130,7 @@ class SmtpSession(SmtpWire):
         while not self.leaving:
             await self._obey(await self.next_line())
             if self._shared.draining and self._server.state is not State.TRANSACTION and not self.leaving:
-                await self.hang_up(replies.SHUTTING_DOWN)
+                self.hang_up(replies.SHUTTING_DOWN)
 
     async def _obey(self, line: Line) -> None:
         try:
@@ -153,9 +170,9 @@ class SmtpSession(SmtpWire):
         self._errors += 1
         self._protocol_error(refused.reason)
         if refused.close:
-            await self.hang_up(refused.reply)
+            self.hang_up(refused.reply)
         elif self._errors >= self._shared.config.limits.errors:
-            await self.hang_up(replies.TOO_MANY_ERRORS)
+            self.hang_up(replies.TOO_MANY_ERRORS)
         else:
             self.answer(refused.reply)
 
@@ -165,7 +182,7 @@ class SmtpSession(SmtpWire):
         session.helo, session.protocol = hello.name, "ESMTP" if hello.extended else "SMTP"
         extensions = await self._relay.open()
         if extensions is None:
-            await self.hang_up(replies.UNAVAILABLE)
+            self.hang_up(replies.UNAVAILABLE)
             return
         if self.pending:
             raise Refused(replies.UNAUTHORISED_PIPELINING, close=True)
@@ -232,7 +249,7 @@ class SmtpSession(SmtpWire):
     async def _relayed(self, reply: Reply) -> None:
         """Pass on the next hop's reply; after its 421 the client expects us to close."""
         if reply.code == _CLOSING:
-            await self.hang_up(reply)
+            self.hang_up(reply)
         else:
             self.answer(reply)
 

@@ -43,17 +43,19 @@ class SmtpShared:
         self._clients: Counter[str] = Counter()
 
     def admit(self, session: SmtpSession, client: str, *, trusted: bool) -> bool:
-        """Count a session in; tell whether the limits allow it."""
+        """Count a session in when the limits allow it; tell whether they do."""
+        limits = self.config.limits
+        if len(self.sessions) >= limits.connections:
+            return False
+        if not trusted and self._clients[client] >= limits.client_connections:
+            return False
         self.sessions.add(session)
         self._clients[client] += 1
         self.idle.clear()
-        limits = self.config.limits
-        return len(self.sessions) <= limits.connections and (
-            trusted or self._clients[client] <= limits.client_connections
-        )
+        return True
 
     def dismiss(self, session: SmtpSession, client: str) -> None:
-        """Count a session out."""
+        """Count a session out that was counted in."""
         self.sessions.discard(session)
         self._clients[client] -= 1
         if not self._clients[client]:

@@ -110,25 +110,33 @@ class SmtpWire(SMTP):  # type: ignore[misc]
 
     async def flush(self) -> None:
         """Write the queued replies; a client that does not read them is waited for, within command_timeout."""
-        if not self._output or self.transport is None:
-            return
-        octets = b"".join(self._output)
-        self._output.clear()
-        self.transport.write(octets)
-        if self.transport.get_write_buffer_size() > _INPUT_LIMIT:
+        self._write_out()
+        if self.transport is not None and self.transport.get_write_buffer_size() > _INPUT_LIMIT:
             self._alarm.set(self._limits.command_timeout)
             await self._writer.drain()
             self._alarm.clear()
 
-    async def hang_up(self, reply: Reply) -> None:
+    def hang_up(self, reply: Reply) -> None:
         """Say a last word and close, in a way that lets the client read it although it is still sending."""
         self.answer(reply)
-        await self.flush()
+        self._write_out()
         self._leaving = True
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
+            return
+        try:
             self.transport.write_eof()
+        except OSError:
+            # The client is gone already.
+            self.abort()
+        else:
             self._resume_reading()
             self._alarm.set(_LINGER)
+
+    def give_up(self) -> None:
+        """Close at once, whatever is under way."""
+        self.committed = False
+        self.abort()
+        self._handler_coroutine.cancel()
 
     def close(self) -> None:
         """Close after what is written has left."""
@@ -175,6 +183,11 @@ class SmtpWire(SMTP):  # type: ignore[misc]
     async def _handle_client(self) -> None:
         """Run the session (aiosmtpd's task calls this)."""
         await self.converse()
+
+    def _write_out(self) -> None:
+        if self._output and self.transport is not None:
+            self.transport.write(b"".join(self._output))
+        self._output.clear()
 
     def _message_ended(self, reader: DataReader, data: bytes) -> bool:
         rest = reader.feed(data)

@@ -212,6 +212,8 @@ class NextHopConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio)."""
         self._transport = transport  # type: ignore[assignment]
+        if self._broken:
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Queue the replies in the octets (asyncio)."""

@@ -26,6 +26,8 @@ _END_OF_DATA = b"\r\n.\r\n"
 _STUFFED = b"\r\n."
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
+# For a reader that drops NUL this line is the end of the message, and doubling its dot does not change that.
+_HIDDEN_END = re.compile(rb"(?:\A|(?<=\r\n))\0+(?=\.\0*\r\n)")
 
 
 class Fault(Enum):
@@ -121,6 +123,11 @@ class MessageData:
         """Tell whether there is a NUL octet."""
         return b"\0" in self.raw
 
+    @property
+    def has_hidden_end(self) -> bool:
+        """Tell whether a line would end the message for a reader that drops NUL."""
+        return self.has_nul and _HIDDEN_END.search(self.raw) is not None
+
 
 class DataReader:
     """Collects the octets after 354 until CRLF.CRLF, whatever the pieces; memory stays within the size limit.
@@ -190,11 +197,12 @@ def has_bare_newlines(raw: bytes) -> bool:
 def normalize_newlines(raw: bytes) -> bytes:
     """Return the message with CRLF for each bare LF and a space for each bare CR, as MTAs do that accept them.
 
-    Dots are added again by `encode_data` afterwards, so a line that becomes a lone dot ends nothing.
+    Dots are added again by `encode_data` afterwards, so a line that becomes a lone dot ends nothing; NULs that hide
+    such a line become spaces too.
     """
-    if not has_bare_newlines(raw):
-        return raw
-    return _BARE_LF.sub(CRLF, _BARE_CR.sub(b" ", raw))
+    if has_bare_newlines(raw):
+        raw = _BARE_LF.sub(CRLF, _BARE_CR.sub(b" ", raw))
+    return _HIDDEN_END.sub(lambda match: b" " * len(match[0]), raw) if b"\0" in raw else raw
 
 
 def encode_data(message: bytes) -> bytes:
