@@ -168,7 +168,7 @@ def save(path: Path, model: Model, info: Info, *, encoding: Encoding = "exact", 
 
 def load(path: Path) -> StoredModel:
     """Return the contents of a model file, or of the one in a folder; raise ConfigError that says what is wrong."""
-    file = path / FILE_NAME if path.is_dir() else path
+    file = path if path.is_file() else path / FILE_NAME
     try:
         if file.stat().st_size > _LARGEST_FILE:
             raise ConfigError("too large to be a model", file=str(file))

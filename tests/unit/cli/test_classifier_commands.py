@@ -1,0 +1,193 @@
+"""`train`, `evaluate`, `learn` and `forget` from the command line: output, files and exit status."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from filterproxy.cli.main import app
+from tests.unit.classifier.mail import make_mail, write_corpus
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `ham` and `spam` of 80 messages each."""
+    root = tmp_path_factory.mktemp("mail")
+    for number in range(160):
+        folder = root / ("spam" if number % 2 == 0 else "ham")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number:05d}").write_bytes(make_mail(number, number % 2 == 0))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("trained") / "own"
+    result = run(
+        "train", "--ham", folders / "ham", "--spam", folders / "spam", "--output", output, "--data", "generated"
+    )
+    assert result.exit_code == 0, result.output
+    return output
+
+
+@pytest.fixture
+def config(trained: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "filterproxy.yml"
+    file.write_text(f"store: sqlite:state/state.db\nchecks:\n  bayes: {{model: {trained}}}\n")
+    return file
+
+
+def test_train_writes_model_card_and_checksums(trained: Path) -> None:
+    assert {file.name for file in trained.iterdir()} == {"model.fpm", "card.md", "SHA256SUMS"}
+    card = (trained / "card.md").read_text()
+    assert "| data | generated |" in card
+    assert "| learned | 80 spam, 80 ham |" in card
+    assert "(1-ROCA)% | 0.0000" in card
+
+
+def test_options_take_several_paths(folders: Path, tmp_path: Path) -> None:
+    ham, spam = sorted((folders / "ham").iterdir()), sorted((folders / "spam").iterdir())
+    result = run("train", "--ham", *ham[:30], "--spam", *spam[:30], "--output", tmp_path / "m")
+    assert result.exit_code == 0, result.output
+    assert "30 spam and 30 ham" in result.stdout
+
+
+def test_train_reads_archives(folders: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "ham.tar.gz", "w:gz") as archive:
+        archive.add(folders / "ham", "ham")
+    result = run("train", "--ham", tmp_path / "ham.tar.gz", "--spam", folders / "spam", "--output", tmp_path / "m")
+    assert "80 spam and 80 ham" in result.stdout
+
+
+def test_train_needs_both_classes(folders: Path, tmp_path: Path) -> None:
+    result = run("train", "--ham", folders / "ham", "--output", tmp_path / "m")
+    assert result.exit_code == 2
+    assert "0 spam and 80 ham messages could be read (a model needs both)" in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
+def test_train_needs_one_kind_of_source(folders: Path, tmp_path: Path) -> None:
+    assert run("train", "--output", tmp_path / "m").exit_code == 2
+    assert run("train", "--ham", folders, "--index", folders / "index", "--output", tmp_path / "m").exit_code == 2
+
+
+def test_train_keeps_a_better_model(trained: Path, folders: Path, tmp_path: Path) -> None:
+    before = (trained / "model.fpm").read_bytes()
+    files = sorted(folders.glob("*/*"), key=lambda file: file.name)
+    lines = [f"{'spam' if number % 3 else 'ham'} {file}\n" for number, file in enumerate(files)]
+    (tmp_path / "index").write_text("".join(lines))
+    arguments = ("train", "--index", tmp_path / "index", "--output", trained)
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert "stays as it is: the new model is worse" in result.stderr
+    assert (trained / "model.fpm").read_bytes() == before
+    try:
+        assert run(*arguments, "--force").exit_code == 0
+        assert (trained / "model.fpm").read_bytes() != before
+    finally:
+        (trained / "model.fpm").write_bytes(before)
+
+
+def test_unreadable_messages_are_told_and_counted(folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "ham").mkdir()
+    (tmp_path / "ham" / "gone").symlink_to(tmp_path / "nowhere")
+    result = run(
+        "train", "--ham", folders / "ham", tmp_path / "ham", "--spam", folders / "spam", "--output", tmp_path / "m"
+    )
+    assert result.exit_code == 0
+    assert f"{tmp_path}/ham/gone: no such file or directory" in result.stderr
+    assert "1 could not be read" in result.stderr
+
+
+def test_evaluate_writes_every_line_and_prints_measures(tmp_path: Path) -> None:
+    index = write_corpus(tmp_path / "corpus", 80)
+    (tmp_path / "corpus" / "00010").unlink()
+    result = run("evaluate", "--index", index, "--results", tmp_path / "results", "--json")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in (tmp_path / "results").read_text().splitlines()]
+    assert [(path, judge) for path, judge, _, _ in lines] == [
+        (f"{number:05d}", "spam" if number % 2 == 0 else "ham") for number in range(80)
+    ]
+    assert lines[10][2:] == ["unsure", "0"]
+    measures = json.loads(result.stdout)
+    assert (measures["spam"], measures["ham"], measures["unreadable"]) == (39, 40, 1)
+    assert measures["roca"] < 5
+
+
+def test_evaluate_from_a_model(trained: Path, tmp_path: Path) -> None:
+    index = write_corpus(tmp_path / "corpus", 20, seed=7)
+    result = run("evaluate", "--index", index, "--model", trained, "--train-first", 0)
+    assert result.exit_code == 0, result.output
+    assert "(1-ROCA)%" in result.stdout
+    assert "0.0000" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("spam a\nmaybe b\n", "index:2: this is no line of an index"), ("spam\n", "index:1: this is no line of an index")],
+)
+def test_evaluate_refuses_a_wrong_index(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "index").write_text(text)
+    result = run("evaluate", "--index", tmp_path / "index")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_evaluate_refuses_wrong_arguments(tmp_path: Path) -> None:
+    assert run("evaluate", "--index", tmp_path / "none").exit_code == 2
+    index = write_corpus(tmp_path / "corpus", 2)
+    assert run("evaluate", "--index", index, "--protocol", "random").exit_code == 2
+    assert run("evaluate", "--index", index, "--model", tmp_path / "none").exit_code == 2
+    assert run("evaluate", "--index", index, "--results", tmp_path / "no" / "results").exit_code == 2
+
+
+def test_learn_changes_what_scan_says(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(make_mail(900, is_spam=False))
+
+    def symbol() -> str:
+        result = run("scan", "--json", "--offline", "-c", config, tmp_path / "mail")
+        return str(json.loads(result.stdout)["symbols"][0]["name"])
+
+    assert symbol() == "BAYES_HAM"
+    result = run("learn", "spam", "-c", config, tmp_path / "mail")
+    assert (result.exit_code, result.stdout) == (0, "1 learned\n")
+    assert symbol() != "BAYES_HAM"
+    assert run("learn", "spam", "-c", config, tmp_path / "mail").stdout == "1 already learned\n"
+    assert run("learn", "ham", "-c", config, tmp_path / "mail").stdout == "1 corrected\n"
+    assert run("forget", "-c", config, tmp_path / "mail").stdout == "1 forgotten\n"
+    assert symbol() == "BAYES_HAM"
+    result = run("forget", "-c", config, tmp_path / "mail")
+    assert (result.exit_code, result.stdout) == (1, "1 never learned\n")
+
+
+def test_learn_from_standard_input(config: Path) -> None:
+    result = run("learn", "ham", "-c", config, "-", stdin=make_mail(901, is_spam=False))
+    assert (result.exit_code, result.stdout) == (0, "1 learned\n")
+
+
+def test_learn_says_what_it_could_not_read(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(make_mail(902, is_spam=True))
+    result = run("learn", "spam", "-c", config, tmp_path / "none", tmp_path / "mail")
+    assert (result.exit_code, result.stdout) == (75, "1 learned\n")
+    assert f"{tmp_path}/none: no such file or directory" in result.stderr
+
+
+def test_learn_takes_two_classes_only(config: Path, tmp_path: Path) -> None:
+    assert run("learn", "maybe", "-c", config, tmp_path).exit_code == 2
+
+
+def test_learn_without_a_usable_state_folder(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    (tmp_path / "mail").write_bytes(make_mail(903, is_spam=True))
+    result = run("learn", "spam", "-c", config, tmp_path / "mail")
+    assert result.exit_code == 75
+    assert "cannot write what was learned" in result.stderr
