@@ -49,7 +49,7 @@ def serve(
     log = _open_log(loaded)
     bound = bind_all(loaded.settings.listeners)
     try:
-        with tempfile.TemporaryDirectory(prefix="filterproxy-metrics-") as folder:
+        with _metrics_folder() as folder:
             _supervise(loaded, load, bound, log, Path(folder), open_resolver, ready)
     finally:
         close_all(bound)
@@ -65,7 +65,6 @@ def _supervise(
     open_resolver: OpenResolver,
     ready: Callable[[], None],
 ) -> None:
-    prepare_multiprocess(metrics_dir)
     supervisor_id = os.getpid()
 
     def work(number: int, config: Loaded, control: socket.socket) -> int:
@@ -79,6 +78,16 @@ def _supervise(
     log.info("start", f"version={__version__} workers={workers} configuration={source} listeners={addresses}")
     Supervisor(loaded, workers, hooks, log=log, metrics=Metrics(), clock=SystemClock()).run()
     log.info("stop", "done")
+
+
+def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder in which the workers share their metrics, to be removed at the end."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="filterproxy-metrics-")
+        prepare_multiprocess(Path(folder.name))
+    except OSError as error:
+        raise StartError(f"cannot make a temporary folder: {error.strerror or error}", temporary=True) from error
+    return folder
 
 
 def _open_log(loaded: Loaded) -> MailLog:

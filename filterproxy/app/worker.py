@@ -105,6 +105,9 @@ class Worker:
         orders = asyncio.create_task(self._take_orders(), name="orders")
         await self._stopping.wait()
         orders.cancel()
+        (ended,) = await asyncio.gather(orders, return_exceptions=True)
+        if isinstance(ended, Exception):
+            self._log.internal_error("orders", ended)
         await self._drain()
         return 0
 
@@ -139,19 +142,24 @@ class Worker:
     # Orders
 
     async def _take_orders(self) -> None:
-        while line := await self._reader.readline():
-            order = ControlMessage.decode(line)
-            if order.word is Word.PREPARE:
-                await self._say(await self._prepare(order.generation))
-            elif order.word is Word.COMMIT:
-                self._commit(order.generation)
-            elif order.word is Word.ABORT:
-                await self._abort()
-            elif order.word is Word.DRAIN:
-                break
-        else:
+        """Do as the supervisor says until it says drain, or nothing any more; then the worker stops."""
+        try:
+            while line := await self._reader.readline():
+                order = ControlMessage.decode(line)
+                if order.word is Word.DRAIN:
+                    return
+                await self._obey(order)
             self._log.warning("worker", f"the supervisor is gone: draining pid={os.getpid()}")
-        self._stopping.set()
+        finally:
+            self._stopping.set()
+
+    async def _obey(self, order: ControlMessage) -> None:
+        if order.word is Word.PREPARE:
+            await self._say(await self._prepare(order.generation))
+        elif order.word is Word.COMMIT:
+            self._commit(order.generation)
+        elif order.word is Word.ABORT:
+            await self._abort()
 
     async def _say(self, message: ControlMessage) -> None:
         try:

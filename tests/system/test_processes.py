@@ -234,7 +234,39 @@ def test_workers_of_a_killed_supervisor_finish_their_transactions_and_end(
     server.kill()
 
 
+def test_a_worker_killed_in_the_middle_of_data_loses_nothing_that_was_acknowledged(
+    site: Site, filterproxy_server: Start
+) -> None:
+    server = filterproxy_server(site.config(workers=1))
+    with site.session() as smtp:
+        smtp.mail("sender@example.org")
+        smtp.rcpt(RECIPIENT)
+        assert smtp.docmd("DATA")[0] == 354
+        smtp.send(b"Subject: half of it\r\n")
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            smtp.getreply()
+    server.wait_for_log("worker: ready", count=2)
+    assert site.maildir() == []
+    assert site.send(message("again"))[0] == 250
+    assert len(site.maildir()) == 1
+
+
 # Reload
+
+
+def test_a_transaction_under_way_ends_with_the_configuration_it_began_with(
+    site: Site, filterproxy_server: Start
+) -> None:
+    server = filterproxy_server(site.config())
+    with site.session() as smtp:
+        smtp.mail("sender@example.org")
+        smtp.rcpt(RECIPIENT)
+        server.configure(site.config(mode="observe"))
+        server.reload()
+        server.wait_for_log("reload: done")
+        assert smtp.data(gtube("began-before"))[0] == 554
+        assert site.send(gtube("began-after"), smtp)[0] == 250
 
 
 def test_a_reload_takes_effect_in_sessions_that_are_open(site: Site, filterproxy_server: Start) -> None:
