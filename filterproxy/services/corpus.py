@@ -176,7 +176,7 @@ def received_time(raw: bytes) -> datetime | None:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _open_regular(path: str) -> IO[bytes]:
