@@ -30,8 +30,10 @@ class SocketAddress:
 
 def parse_address(value: Any) -> Any:
     """Return the SocketAddress of a text; raise ValueError that says how an address is written."""
-    if not isinstance(value, str):
+    if isinstance(value, SocketAddress):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no address: it must be text, in quotes if need be")
     scheme, separator, rest = value.partition("://")
     if not separator:
         scheme, rest = "smtp", value
@@ -67,8 +69,10 @@ Address = Annotated[SocketAddress, BeforeValidator(parse_address), WithJsonSchem
 
 def parse_name_server(value: Any) -> Any:
     """Return the SocketAddress of a name server; the port is 53 unless given, a bare IPv6 address needs no brackets."""
-    if not isinstance(value, str):
+    if isinstance(value, SocketAddress):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no address: it must be text, in quotes if need be")
     try:
         return SocketAddress(host=str(ipaddress.ip_address(value.strip("[]"))), port=53)
     except ValueError:
@@ -85,8 +89,11 @@ NameServer = Annotated[SocketAddress, BeforeValidator(parse_name_server), WithJs
 
 def parse_network(value: Any) -> Any:
     """Return the network of a text; a bare address is a network of one, host bits are cut; raise ValueError."""
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
     try:
-        return ipaddress.ip_network(value, strict=False) if isinstance(value, str) else value
+        # An integer would be taken for an address too, and hardly ever be meant as one.
+        return ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
     except ValueError:
         raise ValueError(f'{value!r} is no network; write 192.0.2.0/24, 192.0.2.1 or "2001:db8::/32"') from None
 

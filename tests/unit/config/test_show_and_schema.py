@@ -18,7 +18,7 @@ TYPES = dict.fromkeys(DEFAULT_CHECKS, CheckConfig)
 TEXT = """\
 hostname: "mx.example.org"
 listeners:
-  - {type: smtp, address: "[::1]:10025", next_hop: "lmtp://unix:/run/lmtp", on_reject: discard}
+  - {type: smtp, address: "[::1]:10025", next_hop: "unix:/run/next", on_reject: discard}
   - {type: milter, address: "unix:/run/m.sock", limits: {connections: 7}}
 local_domains: [b.example, a.example]
 local_networks: [192.0.2.7]
@@ -58,7 +58,7 @@ def test_every_value_says_where_it_came_from(loaded, tmp_path):
     assert lines["deadline: 20"] == "default"
     assert lines["on_reject: discard"] == f"{tmp_path}/filterproxy.yml:3"
     assert lines["nul: pass"] == "default"
-    assert lines['address: "lmtp://unix:/run/lmtp"'] == f"{tmp_path}/filterproxy.yml:3"
+    assert lines['address: "unix:/run/next"'] == f"{tmp_path}/filterproxy.yml:3"
     assert lines["connect_timeout: 10"] == "default"
     assert lines["add_header: 6"] == "default"
     assert lines["soft_reject: 9.5"] == f"{tmp_path}/filterproxy.yml:8"
