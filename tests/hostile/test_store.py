@@ -156,6 +156,13 @@ async def test_a_folder_that_is_a_file_stops_the_start_with_one_clear_line(tmp_p
     await store.close()
 
 
+async def test_a_folder_in_place_of_the_file_stops_the_start(tmp_path):
+    store = SqliteStore(tmp_path)
+    with pytest.raises(ConfigError, match="cannot write the store: it is not a file"):
+        await store.start()
+    await store.close()
+
+
 async def test_a_database_that_is_moved_away_or_removed_with_its_folder(tmp_path):
     folder = tmp_path / "state"
     async with Opened(folder / "s.db") as opened:

@@ -19,6 +19,7 @@ from filterproxy.services.store.history import COLUMNS, HistoryRow, decode, enco
 from filterproxy.services.store.sqlite import SqliteStore
 from filterproxy.services.store.writer import WriterOptions
 from filterproxy.testing import FakeClock
+from tests.unit.observability.log_reader import memory_log
 
 SYMBOLS = (
     ScoredSymbol("SPF_FAIL", 2.0, ("example.org",), "SPF says fail"),
@@ -140,6 +141,17 @@ async def test_two_processes_share_a_file(tmp_path):
     with sqlite3.connect(tmp_path / "s.db") as connection:
         assert connection.execute("SELECT count(*) FROM history").fetchone() == (100,)
     connection.close()
+
+
+async def test_many_workers_make_the_database_at_once(tmp_path):
+    log, sink = memory_log()
+    stores = [SqliteStore(tmp_path / "s.db", log=log) for _ in range(8)]
+    await asyncio.gather(*(store.start() for store in stores))
+    await asyncio.gather(*(store.put("n", str(number), b"") for number, store in enumerate(stores)))
+    await asyncio.gather(*(store.close() for store in stores))
+    assert log.flush()
+    assert sink.texts == []
+    log.close()
 
 
 async def test_closing_writes_what_is_queued(tmp_path):
