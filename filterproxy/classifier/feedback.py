@@ -17,15 +17,16 @@ from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 
-from filterproxy.classifier.features import VIEWS, Features, extract
+from filterproxy.classifier.features import VIEWS, Features
 from filterproxy.classifier.journal import Journal, SiteArrays
 from filterproxy.classifier.learn_log import LearnLog, Row
 from filterproxy.classifier.learner import Examples, Floats, Learner
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import load
+from filterproxy.classifier.reading import features_of
 from filterproxy.classifier.site_files import LayeredState, SiteFiles
 from filterproxy.core.errors import FilterproxyError
-from filterproxy.message import Message, message_digest
+from filterproxy.message import message_digest
 
 LOG_NAME = "learned.db"
 
@@ -72,7 +73,7 @@ class Feedback:
 
     def learn(self, raw: bytes, is_spam: bool) -> Outcome:
         """Learn a message as spam or ham, unless that is already so; correct it when it was learned as the other."""
-        digest, features = message_digest(raw), extract(Message(raw))
+        digest, features = message_digest(raw), features_of(raw)
         with self._change() as counts:
             row = self._log.find(digest)
             if row is not None and row.is_spam == is_spam:
@@ -89,7 +90,7 @@ class Feedback:
 
     def forget(self, raw: bytes) -> Outcome:
         """Undo the learning of a message."""
-        digest, features = message_digest(raw), extract(Message(raw))
+        digest, features = message_digest(raw), features_of(raw)
         with self._change() as counts:
             row = self._log.find(digest)
             if row is None:

@@ -6,28 +6,14 @@ The rule: this module imports scikit-learn and is imported to train and to evalu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from filterproxy.classifier.threshold import Class
+from filterproxy.classifier.rows import Rows
 
 _BINS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Scored messages in order: label (True is spam), class that was given, log-odds."""
-
-    is_spam: NDArray[np.bool_]
-    classes: Sequence[Class]
-    scores: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.classes)
 
 
 @dataclass(frozen=True, slots=True)

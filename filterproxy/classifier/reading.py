@@ -15,8 +15,9 @@ from filterproxy.classifier.features import Features, extract
 from filterproxy.message import Limits, Message
 from filterproxy.services.corpus import Locator, locate_messages, read_index, received_time
 
-# The classifier reads the beginning of a text only: less is decoded than a scan would.
+# The classifier looks at the beginning of a message only: less is parsed than for a scan.
 READING = Limits(text=200_000, html=400_000, html_tags=5_000, urls=200, charset_detections=2)
+MAX_BYTES = 2_000_000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -61,4 +62,9 @@ def read_features(examples: Sequence[Example]) -> Iterator[Read]:
         if item.raw is None:
             yield Read(example, None, item.error)
         else:
-            yield Read(example, extract(Message(item.raw, limits=READING)))
+            yield Read(example, features_of(item.raw))
+
+
+def features_of(raw: bytes) -> Features:
+    """Return the features of a message to learn; of a huge one, those of its first part."""
+    return extract(Message(raw[:MAX_BYTES], limits=READING, truncated=len(raw) > MAX_BYTES))

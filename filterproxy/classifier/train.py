@@ -7,40 +7,17 @@ what the model's card says.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
-
-from filterproxy.classifier.metrics import Measures, Rows, measure
+from filterproxy.classifier.metrics import Measures, measure
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.reading import Example, Read, read_features
-from filterproxy.classifier.threshold import Class
+from filterproxy.classifier.rows import Scored
 
 HELD_OUT = 0.2
 # Fewer messages of a class say nothing.
 _ENOUGH = 10
 
 Progress = Callable[[Read], None]
-
-
-@dataclass(slots=True)
-class Scored:
-    """Labels, classes and scores in order, as they accumulate."""
-
-    is_spam: list[bool] = field(default_factory=list)
-    classes: list[Class] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-
-    def add(self, is_spam: bool, given: Class, score: float) -> None:
-        """Append one message."""
-        self.is_spam.append(is_spam)
-        self.classes.append(given)
-        self.scores.append(score)
-
-    def rows(self, begin: int = 0) -> Rows:
-        """Return the rows from `begin` on, for the measures."""
-        labels, scores = np.asarray(self.is_spam[begin:], np.bool_), np.asarray(self.scores[begin:], np.float64)
-        return Rows(labels, self.classes[begin:], scores)
 
 
 def train(examples: Sequence[Example], model: Model, progress: Progress) -> Measures | None:

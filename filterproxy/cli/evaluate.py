@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from filterproxy.classifier.metrics import Measures
     from filterproxy.classifier.model import Model
-    from filterproxy.classifier.train import Scored
+    from filterproxy.classifier.rows import Scored
 
 
 def evaluate(
@@ -55,7 +55,7 @@ def _run(
 ) -> tuple[Scored, int]:
     from filterproxy.classifier.evaluate import evaluate as run_evaluation
     from filterproxy.classifier.reading import from_index
-    from filterproxy.classifier.train import Scored
+    from filterproxy.classifier.rows import Scored
     from filterproxy.cli.reading import Unreadable, progress
 
     examples, scored, unreadable = from_index(index), Scored(), Unreadable()

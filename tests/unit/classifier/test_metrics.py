@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from filterproxy.classifier.metrics import Rows, measure
+from filterproxy.classifier.metrics import measure
+from filterproxy.classifier.rows import Rows
 from filterproxy.classifier.threshold import Class
 
 
