@@ -2,16 +2,18 @@
 
 The one rule: only a packet from the asked address, with the right id and question, is an answer. Ids and ports are
 random: a server has several sockets, each connected (so the kernel drops what comes from elsewhere) and soon replaced.
+The sockets are read here and not by asyncio's datagram transport, which costs twice as much for each packet.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import os
 import secrets
+import socket
 import struct
-from typing import cast
+from collections.abc import Callable
 
 from filterproxy.services.resolver import wire
 
@@ -20,18 +22,26 @@ CHANNEL_QUERIES = 1000  # after which a socket is replaced by one on another por
 UNANSWERED_BEFORE_PROBE = 2
 DEAD_INTERVAL = 5.0  # seconds between probes of a dead server
 _PROBE = wire.build_question(b"\0", wire.TYPES["NS"])
+_PACKET = 4096  # octets; UDP answers are no longer than wire.UDP_PAYLOAD
+_BURST = 64  # packets read before the event loop has its turn again
+_RANDOM_OCTETS = 3 * 1024
+
+Receiver = Callable[["Pending", "Upstream", bytes | None], None]
 
 
 class Pending:
-    """A question in flight, maybe sent several times: the first packet that answers it is delivered."""
+    """A question in flight, maybe sent several times: the first packet that answers it is delivered.
 
-    __slots__ = ("_places", "_timer", "future", "question")
+    It goes to `receiver` when there is one, else to who waits in `wait`.
+    """
 
-    def __init__(self, question: bytes) -> None:
+    __slots__ = ("_future", "_places", "question", "receiver")
+
+    def __init__(self, question: bytes, receiver: Receiver | None = None) -> None:
         self.question = question
-        self.future: asyncio.Future[tuple[Upstream, bytes | None]] | None = None
+        self.receiver = receiver
+        self._future: asyncio.Future[tuple[Upstream | None, bytes | None]] | None = None
         self._places: list[tuple[_Channel, int]] = []
-        self._timer: asyncio.TimerHandle | None = None
 
     def place(self, channel: _Channel, query_id: int) -> None:
         """Remember where the question waits."""
@@ -39,16 +49,19 @@ class Pending:
 
     def deliver(self, upstream: Upstream, packet: bytes | None) -> None:
         """Hand over a packet, or None when the server can no longer answer."""
-        if self.future and not self.future.done():
-            self.future.set_result((upstream, packet))
+        if self.receiver is not None:
+            self.receiver(self, upstream, packet)
+        elif self._future and not self._future.done():
+            self._future.set_result((upstream, packet))
 
     async def wait(self, timeout: float) -> tuple[Upstream | None, bytes | None]:
         """Return who answered and what; (server, None) when it cannot answer, (None, None) after the time-out."""
         loop = asyncio.get_running_loop()
-        future = self.future = loop.create_future()
+        future: asyncio.Future[tuple[Upstream | None, bytes | None]] = loop.create_future()
+        self._future = future
         timer = loop.call_later(timeout, _expire, future)
         try:
-            return cast("tuple[Upstream | None, bytes | None]", await future)
+            return await future
         finally:
             timer.cancel()
 
@@ -64,38 +77,69 @@ def _expire(future: asyncio.Future[tuple[Upstream | None, bytes | None]]) -> Non
         future.set_result((None, None))
 
 
-class _Channel(asyncio.DatagramProtocol):
+class _Channel:
     """One connected UDP socket and the questions that wait at it, by id."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    __slots__ = ("_loop", "_receive", "_send", "_socket", "upstream", "uses", "waiting")
+
+    def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop) -> None:
         self.upstream = upstream
         self.waiting: dict[int, Pending] = {}
         self.uses = 0
+        family = socket.AF_INET6 if ":" in upstream.host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._socket.connect((upstream.host, upstream.port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._loop = loop
+        self._send, self._receive = self._socket.send, self._socket.recv
+        loop.add_reader(self._socket, self._readable)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
+    def send(self, pending: Pending, query_id: int, edns: bool) -> None:
+        """Send a question under that id; raises OSError."""
+        self.uses += 1
+        query = wire.build_query(query_id, pending.question, edns=edns)
+        try:
+            self._send(query)
+        except BlockingIOError:
+            pass  # as good as a lost packet: it is asked again
+        except ConnectionError:
+            self._send(query)  # the error belonged to an earlier packet
+        self.waiting[query_id] = pending
+        pending.place(self, query_id)
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if len(data) < 12:
+    def _readable(self) -> None:
+        for _ in range(_BURST):
+            try:
+                packet = self._receive(_PACKET)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self.fail_all()
+                return
+            self._received(packet)
+            if not self.waiting:
+                return
+
+    def _received(self, packet: bytes) -> None:
+        if len(packet) < 12:
             return
-        pending = self.waiting.get(data[0] << 8 | data[1])
-        if pending is not None and wire.answers(data, pending.question):
+        pending = self.waiting.get(packet[0] << 8 | packet[1])
+        if pending is not None and wire.answers(packet, pending.question):
             self.upstream.heard()
-            pending.deliver(self.upstream, data)
+            pending.deliver(self.upstream, packet)
 
-    def error_received(self, exc: Exception) -> None:
-        # "connection refused" from the server's host: nobody listens there.
+    def fail_all(self) -> None:
+        """Fail what waits: "connection refused" from the server's host says that nobody listens there."""
         for pending in list(self.waiting.values()):
             pending.deliver(self.upstream, None)
 
-    def send(self, pending: Pending, edns: bool) -> None:
-        query_id = secrets.randbits(16)
-        while query_id in self.waiting:
-            query_id = secrets.randbits(16)
-        self.uses += 1
-        self.waiting[query_id] = pending
-        pending.place(self, query_id)
-        self.transport.sendto(wire.build_query(query_id, pending.question, edns=edns))
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
 
 
 class Upstream:
@@ -110,15 +154,28 @@ class Upstream:
         self._retired: list[_Channel] = []
         self._unanswered = 0
         self._prober: asyncio.Task[None] | None = None
+        self._random = b""
+        self._random_used = 0
 
     def __str__(self) -> str:
         """Return the address for a message to the operator."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    async def send(self, pending: Pending) -> None:
+    def send(self, pending: Pending) -> None:
         """Send the question once over UDP; raises OSError when there is no way to the server."""
-        channel = await self._channel()
-        channel.send(pending, self.edns)
+        choice, query_id = self._draw()
+        channel = self._channel(choice)
+        while query_id in channel.waiting:
+            _, query_id = self._draw()
+        channel.send(pending, query_id, self.edns)
+
+    def _draw(self) -> tuple[int, int]:
+        """Return an octet and an id, from the system's random numbers, which are fetched in bulk."""
+        start = self._random_used
+        if start >= len(self._random):
+            self._random, start = os.urandom(_RANDOM_OCTETS), 0
+        self._random_used = start + 3
+        return self._random[start], self._random[start + 1] << 8 | self._random[start + 2]
 
     async def ask_tcp(self, question: bytes, timeout: float) -> bytes | None:
         """Return the answer over TCP, None when none came in time (RFC 7766)."""
@@ -142,14 +199,15 @@ class Upstream:
                 await writer.wait_closed()
         return packet if packet[:2] == query[:2] and wire.answers(packet, question) else None
 
-    async def _channel(self) -> _Channel:
-        if self._channels and (len(self._channels) >= CHANNELS or random.random() < 0.5):
-            channel = random.choice(self._channels)
-            if channel.uses < CHANNEL_QUERIES and not channel.transport.is_closing():
+    def _channel(self, choice: int) -> _Channel:
+        """Return a socket to use: one of those there are, or a new one; `choice` is an octet."""
+        channels = self._channels
+        if channels and (len(channels) >= CHANNELS or choice & 0x80):
+            channel = channels[choice % len(channels)]
+            if channel.uses < CHANNEL_QUERIES:
                 return channel
             self._retire(channel)
-        loop = asyncio.get_running_loop()
-        _, channel = await loop.create_datagram_endpoint(lambda: _Channel(self), remote_addr=(self.host, self.port))
+        channel = _Channel(self, asyncio.get_running_loop())
         self._channels.append(channel)
         return channel
 
@@ -159,7 +217,7 @@ class Upstream:
         self._retired.append(channel)
         for idle in [retired for retired in self._retired if not retired.waiting]:
             self._retired.remove(idle)
-            idle.transport.close()
+            idle.close()
 
     def heard(self) -> None:
         """Note that the server answered something: it is alive."""
@@ -189,7 +247,7 @@ class Upstream:
     async def _probe_once(self) -> bool:
         pending = Pending(_PROBE)
         try:
-            await self.send(pending)
+            self.send(pending)
             _, packet = await pending.wait(self._probe_timeout)
         except OSError:
             return False
@@ -199,8 +257,7 @@ class Upstream:
 
     def _fail_all(self) -> None:
         for channel in (*self._channels, *self._retired):
-            for pending in list(channel.waiting.values()):
-                pending.deliver(self, None)
+            channel.fail_all()
 
     async def close(self) -> None:
         """Close all sockets; questions in flight fail."""
@@ -209,6 +266,6 @@ class Upstream:
             self._prober.cancel()
             await asyncio.gather(self._prober, return_exceptions=True)
         for channel in (*self._channels, *self._retired):
-            channel.transport.close()
+            channel.close()
         self._channels.clear()
         self._retired.clear()

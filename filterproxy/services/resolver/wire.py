@@ -25,6 +25,7 @@ _HEADER = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")  # type, class, TTL, RDLENGTH
 _OPT = struct.pack("!BHHIH", 0, 41, UDP_PAYLOAD, 0, 0)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=@&%#~!$^:?|'`{}[]")
+_LENGTHS = [bytes([length]) for length in range(64)]
 _MAX_POINTERS = 64
 _TO_QUESTION = b"\xc0\x0c"  # the compression pointer to the name asked for, in nearly every answer
 
@@ -56,14 +57,11 @@ def encode_name(name: str) -> bytes:
     octets = name.lower().encode("ascii")
     if not octets or len(octets) > 253:
         raise InvalidName(name)
-    wire = bytearray()
-    for label in octets.split(b"."):
-        if not 0 < len(label) < 64:
-            raise InvalidName(name)
-        wire.append(len(label))
-        wire += label
-    wire.append(0)
-    return bytes(wire)
+    labels = octets.split(b".")
+    lengths = list(map(len, labels))
+    if max(lengths) > 63 or not min(lengths):
+        raise InvalidName(name)
+    return b"".join([_LENGTHS[length] + label for length, label in zip(lengths, labels, strict=True)]) + b"\0"
 
 
 def _to_ascii(name: str) -> str:
@@ -118,11 +116,32 @@ def _parse(packet: bytes, question: bytes) -> Response:
         return Response(rcode, truncated, (), 0)
     rtype = question[-4] << 8 | question[-3]
     offset = 12 + (len(question) if question_count else 0)
-    name, _ = _read_name(packet, 12)
-    offset, records, ttl = _answer_section(packet, offset, answer_count, name, rtype)
+    section = _plain_section(packet, offset, answer_count, rtype)
+    if section is None:
+        section = _answer_section(packet, offset, answer_count, _read_name(packet, 12)[0], rtype)
+    offset, records, ttl = section
     if not records:
         ttl = _negative_ttl(packet, offset, authority_count)
     return Response(rcode, False, records, ttl)
+
+
+def _plain_section(packet: bytes, offset: int, count: int, rtype: int) -> tuple[int, tuple[Any, ...], int] | None:
+    """Read the usual answer section, in which every record has the asked name and type; None for any other."""
+    records: list[Any] = []
+    read, lowest = _READERS[rtype], 0x7FFFFFFF
+    for _ in range(count):
+        if not packet.startswith(_TO_QUESTION, offset):
+            return None
+        kind, rclass, ttl, length = _FIXED.unpack_from(packet, offset + 2)
+        if kind != rtype or rclass != 1:
+            return None
+        offset += 12
+        if offset + length > len(packet):
+            raise MalformedResponse("record longer than the packet")
+        records.append(read(packet, offset, length))
+        lowest = min(lowest, ttl)
+        offset += length
+    return offset, tuple(records), lowest
 
 
 def _answer_section(packet: bytes, offset: int, count: int, name: str, rtype: int) -> tuple[int, tuple[Any, ...], int]:
@@ -160,7 +179,7 @@ def _answer_section(packet: bytes, offset: int, count: int, name: str, rtype: in
 def _negative_ttl(packet: bytes, offset: int, count: int) -> int:
     """Return how long 'does not exist' holds: the lower of the SOA's TTL and its minimum (RFC 2308 section 5)."""
     for _ in range(count):
-        _, offset = _read_name(packet, offset)
+        offset = offset + 2 if packet[offset] >= 0xC0 else _read_name(packet, offset)[1]
         kind, _, ttl, length = _FIXED.unpack_from(packet, offset)
         offset += 10
         if kind == _SOA and length >= 22 and offset + length <= len(packet):

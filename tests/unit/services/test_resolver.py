@@ -224,6 +224,46 @@ async def test_close_ends_questions_in_flight():
         assert (await asking).status is DnsStatus.TEMPERROR
 
 
+async def test_close_ends_questions_whose_server_could_not_be_reached():
+    resolver = DnsResolver([("255.255.255.255", 53)], FakeClock())
+    asking = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+    await asyncio.sleep(0)
+    await resolver.close()
+    assert (await asking).status is DnsStatus.TEMPERROR
+
+
+async def test_a_server_that_cannot_be_reached_is_passed_over(server):
+    resolver = DnsResolver([("255.255.255.255", 53), (server.host, server.port)], FakeClock())
+    assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+    await resolver.close()
+
+
+async def test_a_server_that_comes_up_again_is_used_at_once():
+    with DnsServer({}) as gone:
+        pass
+    resolver = resolver_for(gone, timeout=5.0)
+    assert (await resolver.resolve("example.org", "A")).status is DnsStatus.TEMPERROR
+    with DnsServer(ZONES, port=gone.port):
+        assert (await resolver.resolve("example.org", "AAAA")).status is DnsStatus.FOUND
+    await resolver.close()
+
+
+async def test_ids_and_ports_differ(monkeypatch):
+    with DnsServer({"*.example.org": {"A": ["192.0.2.1"]}}) as server:
+        resolver = resolver_for(server)
+        sent: list[int] = []
+        real = upstream_module.wire.build_query
+        monkeypatch.setattr(
+            upstream_module.wire,
+            "build_query",
+            lambda query_id, *a, **k: sent.append(query_id) or real(query_id, *a, **k),
+        )
+        await asyncio.gather(*(resolver.resolve(f"{number}.example.org", "A") for number in range(200)))
+        assert len(set(sent)) > 190
+        assert len(resolver._upstreams[0]._channels) > 1
+        await resolver.close()
+
+
 async def test_every_network_question_is_reported():
     seen: list[tuple[str, float]] = []
     with DnsServer(ZONES) as server:

@@ -1,6 +1,6 @@
 """CPU of one DNS question: our resolver against dnspython's asynchronous one, in one interleaved run.
 
-    python benchmarks/resolver.py [--rounds 5] [--questions 2000] [--together 16] [--json]
+    python benchmarks/dns.py [--rounds 5] [--questions 2000] [--together 16] [--json]
 
 The answers come from unbound on loopback when it is installed, else from the test server in a process of its own. CPU
 is user and system time of this process alone. Every question is for a new name, so that no cache answers.
@@ -144,7 +144,3 @@ async def cpu_of(names: list[str], together: int, ask: Callable[[str, str], Awai
 def _cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-if __name__ == "__main__":
-    main()
