@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from filterproxy.classifier.model import Model
+from filterproxy.classifier.features import Features
+from filterproxy.classifier.model import Learned
 from filterproxy.classifier.reading import Example, read_features
-from filterproxy.classifier.threshold import Class
+from filterproxy.classifier.threshold import Class, Threshold
 
-Protocol = Literal["online", "batch"]
+Order = Literal["online", "batch"]
+
+
+class Classifier(Protocol):
+    """What can be evaluated: our Model, or a peer."""
+
+    def score(self, features: Features) -> float:
+        """Return the log-odds of spam."""
+
+    def learn(self, features: Features, is_spam: bool) -> Learned:
+        """Learn one message; return its score before."""
+
+    def threshold(self) -> Threshold:
+        """Return what decides between spam and ham now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Result:
 
 
 def evaluate(
-    examples: Sequence[Example], model: Model, protocol: Protocol = "online", train_first: int | None = None
+    examples: Sequence[Example], model: Classifier, protocol: Order = "online", train_first: int | None = None
 ) -> Iterator[Result]:
     """Yield the results in index order.
 
@@ -50,7 +64,7 @@ def evaluate(
         yield from _score_then_learn(examples, model, learn=len(examples) if train_first is None else train_first)
 
 
-def _score_then_learn(examples: Sequence[Example], model: Model, learn: int) -> Iterator[Result]:
+def _score_then_learn(examples: Sequence[Example], model: Classifier, learn: int) -> Iterator[Result]:
     for number, read in enumerate(read_features(examples)):
         example = read.example
         if read.features is None:

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from filterproxy.classifier.evaluate import Classifier
     from filterproxy.classifier.metrics import Measures
-    from filterproxy.classifier.model import Model
     from filterproxy.classifier.rows import Scored
 
 
@@ -29,6 +29,9 @@ def evaluate(
         int | None, typer.Option(min=0, help="Learn so many messages; batch: half of them unless said.")
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Write `path judge class score` for each message.")] = None,
+    classifier: Annotated[
+        str, typer.Option(help="filterproxy, or for comparison: multinomial-nb, complement-nb, sgd.")
+    ] = "filterproxy",
     as_json: Annotated[bool, typer.Option("--json", help="Print the measures as one JSON object.")] = False,
 ) -> None:
     """Measure the classifier on a corpus, from an empty model unless --model names one.
@@ -40,7 +43,7 @@ def evaluate(
     if protocol not in ("online", "batch"):
         raise typer.BadParameter(f"{protocol!r} is neither online nor batch", param_hint="--protocol")
     with explain_faults():
-        scored, unreadable = _run(index, protocol, model, train_first, results)
+        scored, unreadable = _run(index, protocol, _classifier(classifier, model), train_first, results)
     from filterproxy.classifier.metrics import measure
 
     measures = measure(scored.rows())
@@ -51,7 +54,7 @@ def evaluate(
 
 
 def _run(
-    index: Path, protocol: Any, model: Path | None, train_first: int | None, results: Path | None
+    index: Path, protocol: Any, model: Classifier, train_first: int | None, results: Path | None
 ) -> tuple[Scored, int]:
     from filterproxy.classifier.evaluate import evaluate as run_evaluation
     from filterproxy.classifier.reading import from_index
@@ -60,7 +63,7 @@ def _run(
 
     examples, scored, unreadable = from_index(index), Scored(), Unreadable()
     with _results_file(results) as file, progress(f"{protocol} run", len(examples)) as advance:
-        for result in run_evaluation(examples, _model(model), protocol, train_first):
+        for result in run_evaluation(examples, model, protocol, train_first):
             if file is not None:
                 file.write(result.line() + "\n")
             if result.error:
@@ -84,11 +87,20 @@ def _results_file(path: Path | None) -> Iterator[IO[str] | None]:
         yield file
 
 
-def _model(path: Path | None) -> Model:
+def _classifier(name: str, model: Path | None) -> Classifier:
     from filterproxy.classifier.model import Model
     from filterproxy.classifier.model_file import load
 
-    return load(path).to_model() if path else Model.empty()
+    if name == "filterproxy":
+        return load(model).to_model() if model else Model.empty()
+    from filterproxy.classifier.comparison import PEERS, PeerModel
+
+    if name not in PEERS:
+        known = ", ".join(("filterproxy", *PEERS))
+        raise typer.BadParameter(f"{name!r} is none of {known}", param_hint="--classifier")
+    if model is not None:
+        raise typer.BadParameter("a model file is for the classifier filterproxy alone", param_hint="--model")
+    return PeerModel(name)
 
 
 def print_measures(measures: Measures) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from filterproxy.classifier.evaluate import Protocol, Result, evaluate
+from filterproxy.classifier.evaluate import Order, Result, evaluate
 from filterproxy.classifier.features import extract
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.reading import from_index, from_paths
@@ -22,7 +22,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return index
 
 
-def run(index: Path, protocol: Protocol = "online", train_first: int | None = None) -> list[Result]:
+def run(index: Path, protocol: Order = "online", train_first: int | None = None) -> list[Result]:
     return list(evaluate(from_index(index), Model.empty(), protocol, train_first))
 
 

@@ -1,0 +1,62 @@
+"""scikit-learn's own classifiers behind the interface of our model, to compare with.
+
+The rule: they see the words view, hashed into a table small enough for learners that touch all of it for each message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import ComplementNB, MultinomialNB
+
+from filterproxy.classifier.features import TABLE_BITS, Features
+from filterproxy.classifier.learner import Examples
+from filterproxy.classifier.model import Learned
+from filterproxy.classifier.threshold import HamScores, Threshold
+
+BITS = 18
+PEERS: Mapping[str, Callable[[], Any]] = {
+    "multinomial-nb": MultinomialNB,
+    "complement-nb": ComplementNB,
+    "sgd": lambda: SGDClassifier(loss="log_loss", random_state=0),
+}
+
+
+class PeerModel:
+    """One of PEERS, learning online; what Model offers for an evaluation, and nothing more."""
+
+    def __init__(self, name: str) -> None:
+        self._estimator = PEERS[name]()
+        self.examples = Examples()
+        self.ham_scores = HamScores()
+
+    def score(self, features: Features) -> float:
+        """Return the log-odds of spam; 0 before anything was learned."""
+        if not self.examples.spam + self.examples.ham:
+            return 0.0
+        if hasattr(self._estimator, "decision_function"):
+            return float(self._estimator.decision_function(_row(features))[0])
+        ham, spam = self._estimator.predict_joint_log_proba(_row(features))[0]
+        return float(spam - ham)
+
+    def learn(self, features: Features, is_spam: bool) -> Learned:
+        """Learn one message."""
+        score = self.score(features)
+        self._estimator.partial_fit(_row(features), [is_spam], classes=[False, True])
+        self.examples.count(is_spam)
+        if not is_spam:
+            self.ham_scores.add(score)
+        return Learned(score, ())
+
+    def threshold(self) -> Threshold:
+        """Return what decides between spam and ham now."""
+        return Threshold.of(self.examples, self.ham_scores)
+
+
+def _row(features: Features) -> sparse.csr_matrix:
+    columns = np.unique(features.words >> np.uint32(TABLE_BITS["words"] - BITS)).astype(np.int64)
+    return sparse.csr_matrix((np.ones(columns.size), columns, np.array([0, columns.size])), shape=(1, 1 << BITS))
