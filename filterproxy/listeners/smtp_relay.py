@@ -54,7 +54,7 @@ class Relay:
     async def mail(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
         """Begin a transaction at the next hop; when it agrees, begin the scan too."""
         if int(value_of(mail.parameters, "SIZE") or 0) > self._shared.config.limits.message_size:
-            return self._own(replies.TOO_LARGE)
+            return self._refuse(replies.TOO_LARGE)
         try:
             reply = await self._begin(mail, attributes)
         except NextHopError as error:
@@ -88,8 +88,7 @@ class Relay:
         """Return the message to relay, or the reply that ends the transaction without it."""
         refusal = self._refusal(data)
         if refusal is not None:
-            self._log.session_error(self._session.id, f"message refused: {refusal}")
-            return self._own(refusal)
+            return self._refuse(refusal)
         assert self._scan is not None
         raw = normalize_newlines(data.raw) if self._shared.normalize_newlines else data.raw
         verdict = self._verdict = await self._scan.finish(raw)
@@ -228,6 +227,12 @@ class Relay:
             return replies.BARE_NEWLINE_IN_MESSAGE
         return replies.NUL_IN_MESSAGE if data.has_hidden_end else None
         return None
+
+    def _refuse(self, reply: Reply) -> Reply:
+        """Log that we refuse the message ourselves; return the reply."""
+        own = self._own(reply)
+        self._log.session_error(self._session.id, f"message refused: {own}")
+        return own
 
     def _own(self, reply: Reply) -> Reply:
         """Return our own reply as this mode may give it: a content filter's 5xx would become a bounce."""
