@@ -147,14 +147,14 @@ class Scan:
 
     def _verdict(self, raw: bytes, result: ScanResult) -> Verdict:
         options = self._pipeline.options
-        action = effective_action(result.action, self._delivery, options.mode)
+        action = effective_action(result.action, self._delivery, options.mode, failed=bool(result.failed_by))
         reply = reply_for(action, result, self.id)
         if reply is not None or action is Action.DISCARD:
             return Verdict(action, reply, result=result)
         edits = verdict_edits(
             raw,
             self._transaction,
-            result,
+            _as_marked(result, action),
             action,
             hostname=options.hostname,
             profile=self._delivery.header_profile,
@@ -171,6 +171,16 @@ class Scan:
 def _parse(message: Message) -> None:
     """Touch what checks read, so that a large message is parsed off the event loop."""
     _ = (message.headers, message.parts, message.text, message.html, message.urls, message.attachments)
+
+
+def _as_marked(result: ScanResult, action: Action) -> ScanResult:
+    """Return what the headers tell: a soft reject that is only marked here is marked like a reject.
+
+    One that a failed check asked for is no evidence against the message.
+    """
+    if action is Action.ADD_HEADER and result.action is Action.SOFT_REJECT and not result.failed_by:
+        return replace(result, action=action)
+    return result
 
 
 def _structure(message: Message) -> CheckOutcome:

@@ -30,14 +30,20 @@ class Delivery:
     header_profile: Literal["spamassassin", "rspamd"] = "spamassassin"
 
 
-def effective_action(action: Action, delivery: Delivery, mode: Mode) -> Action:
-    """Return what is really done here: `greylist` does nothing yet, observe mode only marks, and so on."""
+def effective_action(action: Action, delivery: Delivery, mode: Mode, *, failed: bool = False) -> Action:
+    """Return what is really done here: `greylist` does nothing yet, observe mode only marks, and so on.
+
+    `failed` tells that a check's failure asked for a soft reject: then even a content filter's mail waits in the MTA's
+    queue, for a failure of ours must neither mark nor discard it.
+    """
     if action is Action.GREYLIST:
         return Action.NO_ACTION
     if mode == "observe":
         return min(action, Action.ADD_HEADER, key=lambda item: item.severity)
     if action is Action.QUARANTINE and not delivery.can_hold:
         action = delivery.quarantine_fallback
+    if action is Action.SOFT_REJECT and failed:
+        return action
     if action in _REFUSALS and not delivery.in_session:
         return delivery.on_reject
     return action

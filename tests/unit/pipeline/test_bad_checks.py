@@ -70,6 +70,23 @@ async def test_on_failure_soft_reject_gives_a_temporary_reply(check):
     assert verdict.result.failed_by == check.name
 
 
+async def test_a_content_filter_puts_off_what_a_failed_check_could_not_judge():
+    strict = CheckConfig(timeout=0.2, on_failure="soft reject")
+    pipeline = make_pipeline(Good, Raises, configs={Raises.name: strict})
+    delivery = Delivery("smtp", in_session=False, on_reject=Action.DISCARD)
+    verdict = await pipeline.begin(make_transaction(), delivery).finish(RAW)
+    assert verdict.action is Action.SOFT_REJECT
+    assert verdict.reply.code == 451
+
+
+async def test_a_soft_reject_that_is_only_marked_is_marked_as_spam():
+    pipeline = make_pipeline(Good, forced={symbol.name: Action.SOFT_REJECT for symbol in Good.symbols})
+    verdict = await pipeline.begin(make_transaction(), Delivery("smtp", in_session=False)).finish(RAW)
+    assert verdict.action is Action.ADD_HEADER
+    assert ("X-Spam-Flag", "YES") in verdict.edits.insert
+    assert verdict.result.action is Action.SOFT_REJECT
+
+
 class Swallows(BurnsCpu):
     """Burns CPU and swallows the first attempt to stop it."""
 

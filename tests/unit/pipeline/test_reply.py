@@ -51,3 +51,9 @@ def test_a_forced_reject_says_why_on_one_line():
     result = ScanResult(Action.REJECT, 0, 6, 15, symbols=(symbol,), forced_by="DENY")
     reply = str(reply_for(Action.REJECT, result, "4ABC"))
     assert reply == "554 5.7.1 Message rejected: Sender is on the deny list  250 ok (id 4ABC)"
+
+
+@pytest.mark.parametrize("delivery", [PROXY, MILTER, CONTENT_FILTER, DISCARDING])
+def test_a_failed_check_puts_mail_off_and_never_marks_or_discards_it(delivery):
+    assert effective_action(Action.SOFT_REJECT, delivery, "enforce", failed=True) is Action.SOFT_REJECT
+    assert effective_action(Action.SOFT_REJECT, delivery, "observe", failed=True) is Action.ADD_HEADER
