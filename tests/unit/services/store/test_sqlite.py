@@ -27,6 +27,10 @@ SYMBOLS = (
 )
 
 
+# The rows below are from 1970.
+FOREVER = WriterOptions(retention=10**10)
+
+
 def row(number: int = 1, **changes) -> HistoryRow:
     defaults = {
         "time": 1_000_000.0 + number,
@@ -44,7 +48,7 @@ def row(number: int = 1, **changes) -> HistoryRow:
 @pytest.fixture
 async def store(tmp_path: Path):
     clock = FakeClock()
-    store = SqliteStore(tmp_path / "new" / "state.db", clock=clock, options=WriterOptions(retention=10**10))
+    store = SqliteStore(tmp_path / "new" / "state.db", clock=clock, options=FOREVER)
     await store.start()
     yield store
     await store.close()
@@ -128,7 +132,7 @@ async def test_a_cancelled_put_does_no_harm(store):
 
 
 async def test_two_processes_share_a_file(tmp_path):
-    first, second = SqliteStore(tmp_path / "s.db"), SqliteStore(tmp_path / "s.db")
+    first, second = (SqliteStore(tmp_path / "s.db", options=FOREVER) for _ in range(2))
     await asyncio.gather(first.start(), second.start())
     for number in range(50):
         first.record(row(number))
@@ -155,12 +159,12 @@ async def test_many_workers_make_the_database_at_once(tmp_path):
 
 
 async def test_closing_writes_what_is_queued(tmp_path):
-    store = SqliteStore(tmp_path / "s.db")
+    store = SqliteStore(tmp_path / "s.db", options=FOREVER)
     await store.start()
     for number in range(1200):
         store.record(row(number))
     await store.close()
-    again = SqliteStore(tmp_path / "s.db", options=WriterOptions(retention=10**10))
+    again = SqliteStore(tmp_path / "s.db", options=FOREVER)
     await again.start()
     assert len(await again.history(limit=5000)) == 1200
     await again.close()
@@ -169,7 +173,7 @@ async def test_closing_writes_what_is_queued(tmp_path):
 async def test_old_rows_and_expired_values_are_purged_in_batches(tmp_path):
     clock = FakeClock()
     now = clock.now().timestamp()
-    filling = SqliteStore(tmp_path / "s.db", clock=clock, options=WriterOptions(retention=10**10))
+    filling = SqliteStore(tmp_path / "s.db", clock=clock, options=FOREVER)
     await filling.start()
     for number in range(25):
         filling.record(row(number, time=now - 3600))
