@@ -40,7 +40,7 @@ def read_author(message: Message) -> Author:
     fields = message.headers.all("from")
     if len(fields) != 1:
         return Author("", f"{len(fields)} From fields", claimed)
-    if len(fields[0].raw) > MAX_FIELD or "header_limit" in message.defects:
+    if len(fields[0].raw) > MAX_FIELD or len(message.headers) >= message.limits.headers:
         return Author("", "a From too long, or too many fields to see every From", claimed)
     if len(mailboxes) != 1 or not claimed:
         return Author(

@@ -57,7 +57,7 @@ async def verify_arc(message: Message, resolver: Resolver, pool: ScanPool) -> Ar
     if not any(kind.decode() in message.headers for kind in _KINDS):
         return ArcResult("none")
     content = SignedContent(message)
-    fields = [field for field in content.fields if field.name in _KINDS]
+    fields = [field for kind in _KINDS for field in content.named(kind)]
     if sum(len(field.raw) for field in fields) > MAX_SIZE or any(len(field.raw) > MAX_FIELD for field in fields):
         return ArcResult("fail", "ARC fields too long")
     try:

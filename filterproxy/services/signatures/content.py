@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 
 from filterproxy.message import Message
 
@@ -69,25 +68,30 @@ class SignedContent:
     """A message's fields and body as signatures see them; canonical forms are computed once for all signatures."""
 
     def __init__(self, message: Message) -> None:
-        self.fields = tuple(Field(with_crlf(header.raw)) for header in message.headers)
         # What is not here cannot be hashed, and says nothing against the signature.
-        self.incomplete = message.truncated or "header_limit" in message.defects
+        self.incomplete = message.truncated or len(message.headers) >= message.limits.headers
         self._message = message
+        raw = message.raw
+        self._has_crlf = b"\n" in raw and raw.count(b"\n") == raw.count(b"\r\n")
+        self._fields: dict[bytes, tuple[Field, ...]] = {}
         self._bodies: dict[bytes, bytes] = {}
         self._hashes: dict[tuple[bytes, int | None], bytes] = {}
 
-    @cached_property
-    def by_name(self) -> dict[bytes, list[Field]]:
-        """Return the fields of each name, topmost first."""
-        found: dict[bytes, list[Field]] = {}
-        for field in self.fields:
-            found.setdefault(field.name, []).append(field)
+    def named(self, name: bytes) -> tuple[Field, ...]:
+        """Return the fields of that (lower-case) name, topmost first."""
+        found = self._fields.get(name)
+        if found is None:
+            headers = self._message.headers.all(name.decode("latin-1"))
+            found = self._fields[name] = tuple(Field(self._with_crlf(header.raw)) for header in headers)
         return found
+
+    def _with_crlf(self, octets: bytes) -> bytes:
+        return octets if self._has_crlf else with_crlf(octets)
 
     def body(self, form: bytes) -> bytes:
         """Return the canonical body."""
         if form not in self._bodies:
-            self._bodies[form] = _canonical_body(with_crlf(self._message.body), form)
+            self._bodies[form] = _canonical_body(self._with_crlf(self._message.body), form)
         return self._bodies[form]
 
     def body_hash(self, form: bytes, length: int | None) -> bytes:
@@ -107,8 +111,14 @@ class SignedContent:
 
     def select(self, names: Iterable[bytes]) -> list[Field]:
         """Return the fields that h= names, from the bottom up (section 5.4.2)."""
-        left = {name: list(fields) for name, fields in self.by_name.items()}
-        return [left[name].pop() for name in names if left.get(name)]
+        left: dict[bytes, list[Field]] = {}
+        chosen = []
+        for name in names:
+            if name not in left:
+                left[name] = list(self.named(name))
+            if left[name]:
+                chosen.append(left[name].pop())
+        return chosen
 
 
 def sha256_of(pieces: Sequence[bytes]) -> bytes:

@@ -9,6 +9,7 @@ import asyncio
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -74,20 +75,25 @@ def _key_or_problem(answer: DnsAnswer) -> Key | SignatureProblem:
         return SignatureProblem("temperror", f"key unavailable: {answer.reason}")
     problem = permerror("no key for signature")
     for record in answer.records:
-        try:
-            return parse_key(record)
-        except SignatureProblem as found:
-            # A name may hold other TXT records too (a wildcard's SPF); the first key-like one decides the reason.
-            if b"p=" in record:
-                return found
-            problem = found
+        found = _parsed(record) if len(record) <= MAX_RECORD else permerror("key record too long")
+        # A name may hold other TXT records too (a wildcard's SPF); the first key-like one decides the reason.
+        if isinstance(found, Key) or b"p=" in record:
+            return found
+        problem = found
     return problem
+
+
+@lru_cache(maxsize=1024)
+def _parsed(record: bytes) -> Key | SignatureProblem:
+    """Return the key or why it must not be used; kept, because much mail comes from few senders."""
+    try:
+        return parse_key(record)
+    except SignatureProblem as problem:
+        return SignatureProblem(problem.word, problem.reason)  # without the traceback and all that it holds
 
 
 def parse_key(record: bytes) -> Key:
     """Return the key of a TXT record; raise SignatureProblem when it must not be used."""
-    if len(record) > MAX_RECORD:
-        raise permerror("key record too long")
     try:
         tags = parse_tag_value(squeezed(record))
     except InvalidTagValueList as error:

@@ -31,7 +31,7 @@ async def verify_dkim(
     if "dkim-signature" not in message.headers:
         return ()
     content = SignedContent(message)
-    read = [_read(content, number, now) for number in range(min(limit, len(content.by_name[b"dkim-signature"])))]
+    read = [_read(content, number, now) for number in range(min(limit, len(content.named(b"dkim-signature"))))]
     signatures = [item for item in read if isinstance(item, Signature)]
     keys = await fetch_keys(resolver, [key_name(item.selector, item.domain) for item in signatures])
     if signatures and message.size > INLINE_SIZE:
@@ -48,7 +48,7 @@ def _without_beginning(message: Message) -> tuple[SignatureResult, ...]:
 
 
 def _read(content: SignedContent, number: int, now: datetime) -> Signature | SignatureResult:
-    field = content.by_name[b"dkim-signature"][number]
+    field = content.named(b"dkim-signature")[number]
     tags: dict[bytes, bytes] = {}
     try:
         tags = read_tags(field)
