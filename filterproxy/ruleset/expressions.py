@@ -15,6 +15,7 @@ MAX_LENGTH = 20_000
 _MAX_MEMORY = 16 << 20
 
 # Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right.
+_ACCENTED_RANGE = re.compile("\\[[^\\]]*?(.-[\u00c0-\u024f\u1e00-\u1eff]|[\u00c0-\u024f\u1e00-\u1eff]-[^\\]])")
 _UNSUPPORTED = (
     (r"\(\?<?[=!]", "look-around", "match the text itself, or use `not:`, `all:` or a second rule in a composite"),
     (r"\\[1-9]|\(\?P=|\\[gk][{<']", "a backreference", "write the repeated text out"),
@@ -73,6 +74,16 @@ def _explain(pattern: str, error: Exception) -> ExpressionError:
             f"the expression repeats something too often: {text}", "at most 1000 times, or `length:`"
         )
     return ExpressionError(f"the expression is wrong: {text}")
+
+
+def check_ranges(pattern: str) -> None:
+    """Raise ExpressionError for a range of accented letters: texts in normal form have no accents."""
+    found = _ACCENTED_RANGE.search(pattern)
+    if found:
+        raise ExpressionError(
+            f"the range {found[1]!r} would mean other letters, as accents are removed before texts are compared",
+            r"write \pL for any letter, or set `normalize: false`",
+        )
 
 
 def any_of(patterns: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ The rule: everything is read lazily and at most once a message; no field is long
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -39,7 +39,7 @@ class Value(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Target:
     """A kind of thing in a message of which there are any number: header fields, URLs, attachments, or one body.
 
@@ -47,20 +47,20 @@ class Target:
     """
 
     key: str
-    items: Callable[[Facts], Sequence[Any]] = field(compare=False)
+    items: Callable[[Facts], Sequence[Any]]
     one_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Field:
-    """A text (or several) of each thing of a target.
+    """A text (or several) of each thing of a target; the same object for the same field.
 
     `normalize`: compared in normal form. `raw`: bytes. `costly`: read only when everything else of a rule holds.
     """
 
     key: str
     target: Target
-    read: Callable[[Any], str | bytes | Sequence[str]] = field(compare=False)
+    read: Callable[[Any], str | bytes | Sequence[str]]
     normalize: bool = True
     raw: bool = False
     costly: bool = False

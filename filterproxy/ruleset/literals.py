@@ -21,8 +21,6 @@ _CLASS_ESCAPES = "dDsSwWpPC"
 _EMPTY_ESCAPES = "bBAz"
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 _EMPTY: Group = frozenset({""})
-# Letters outside ASCII whose letter cases are a plain pair; others end a literal, as their folding is not Python's.
-_CASE_PAIRS = ((0xC0, 0x130), (0x132, 0x148), (0x14A, 0x17E), (0x410, 0x44F))
 
 
 class _NotUnderstood(Exception):
@@ -300,7 +298,7 @@ class _Reader:
         """Return the node of one character; one whose letter cases are not a plain pair stands for any text."""
         if char.isascii():
             return _Node(frozenset({char.lower()}))
-        paired = any(low <= ord(char) < high for low, high in _CASE_PAIRS) and char not in "ßı"
+        paired = "А" <= char <= "я"  # Cyrillic; accented Latin letters are not in normal form
         caseless = char.lower() == char.upper() == char.casefold() == char
         if (paired or caseless) and self.plain:
             return _Node(frozenset({char.lower()}))

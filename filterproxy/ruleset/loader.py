@@ -133,7 +133,7 @@ class _Loading:
     def _rule(self, model: RuleModel, document: YamlDocument, path: KeyPath) -> None:
         node = self._compiler.match(model.match, document, (*path, "match"))
         self._declare(model, node, model.description or f"The rule {model.name}")
-        self._tests.append(Tested(model.name, model.tests, document, (*path, "tests")))
+        self._tests.append(Tested(model.name, model.match, model.tests, document, (*path, "tests")))
 
     def _list(self, model: ListModel, document: YamlDocument, path: KeyPath) -> None:
         try:

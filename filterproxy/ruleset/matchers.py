@@ -15,7 +15,7 @@ from filterproxy.config.yaml_loader import KeyPath, YamlDocument
 from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset import schema, targets
 from filterproxy.ruleset.conditions import CountedText, TextCondition
-from filterproxy.ruleset.expressions import ExpressionError, any_of, compile_expression, literally
+from filterproxy.ruleset.expressions import ExpressionError, any_of, check_ranges, compile_expression, literally
 from filterproxy.ruleset.facts import Facts, Field
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import required_literals
@@ -37,7 +37,7 @@ from filterproxy.ruleset.nodes import (
     number_question,
     relation_question,
 )
-from filterproxy.ruleset.normal_form import normal_form
+from filterproxy.ruleset.normal_form import normal_expression, normal_form
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
 
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
@@ -121,7 +121,8 @@ class _Matchers:
     def _header(self, value: schema.HeaderMatch, path: KeyPath) -> Iterator[Node]:
         if value.raw and value.part != "value":
             self._error((*path, "part"), "a raw header field has no parts", hint="leave out `raw:`")
-        yield self._text(value, targets.header(value.name, value.part, raw=value.raw), path)
+        names = tuple(name.lower() for name in value.name)
+        yield self._text(value, targets.header(names, value.part, raw=value.raw), path)
 
     def _html(self, value: schema.HtmlMatch, path: KeyPath) -> Iterator[Node]:
         if value.visible is not None:
@@ -243,12 +244,15 @@ class _Matchers:
         of: Field, path: KeyPath,
     ) -> Iterator[Test]:  # fmt: skip
         flags = "(?i)" if condition.ignore_case else ""
-        if key != "regex" and of.normalize:
-            texts = tuple(normal_form(text, len(text)) for text in texts)
+        written = texts
+        if of.normalize:
+            texts = tuple(normal_expression(t) if key == "regex" else normal_form(t, len(t)) for t in texts)
         try:
+            if key == "regex" and of.normalize:
+                check_ranges(any_of(written))
             yield PatternTest(self._compiler.pattern(of, flags + make(texts)))
         except ExpressionError as error:
-            number, culprit = next(_wrong(texts, of), (0, error))
+            number, culprit = next(_wrong(written, of), (0, error))
             self._error((*path, number), culprit.reason, hint=culprit.hint)
 
     def _error(self, path: KeyPath, reason: str, *, hint: str = "") -> None:
@@ -297,6 +301,8 @@ def _wrong(texts: tuple[str, ...], of: Field) -> Iterator[tuple[int, ExpressionE
     for number, text in enumerate(texts):
         try:
             compile_expression(text, raw=of.raw)
+            if of.normalize:
+                check_ranges(text)
         except ExpressionError as error:
             yield number, error
 

@@ -81,8 +81,8 @@ class LengthTest:
     length: Numbers
 
     def holds(self, value: Value, run: Run) -> str | None:
-        """Return the text when its length is right."""
-        return value.text if len(value.text) in self.length else None
+        """Return nothing to show when the length is right."""
+        return "" if len(value.text) in self.length else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -27,18 +27,17 @@ _COMPARISON = re.compile(r"\s*(|=|!=|<=?|>=?)\s*(-?)\s*(\d[\d.]*\s*[a-zA-Z]*)\s*
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A set of numbers, given by comparisons that all hold."""
+    """A set of numbers, given by comparisons that all hold; from `enough` on nothing changes any more."""
 
     comparisons: tuple[tuple[str, float], ...]
+    enough: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        steps = (math.ceil(b) if sign in (">=", "<") else math.floor(b) + 1 for sign, b in self.comparisons)
+        object.__setattr__(self, "enough", max(steps))
 
     def __contains__(self, number: float) -> bool:
         return all(_OPERATORS[sign](number, bound) for sign, bound in self.comparisons)
-
-    @property
-    def enough(self) -> int:
-        """Return a count at which nothing changes any more: counting may stop there."""
-        steps = (math.ceil(b) if sign in (">=", "<") else math.floor(b) + 1 for sign, b in self.comparisons)
-        return max(steps)
 
 
 AT_LEAST_ONE = Numbers(((">=", 1),))

@@ -23,7 +23,7 @@ from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts, Field, TextLimits
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
 from filterproxy.ruleset.prefilter import Prefilter
-from filterproxy.ruleset.schema import Samples
+from filterproxy.ruleset.schema import Match, Samples
 
 MAX_OPTION = 60
 MAX_OPTIONS = 5
@@ -41,6 +41,7 @@ class Tested:
     """A rule's own tests, and where they are written."""
 
     name: str
+    match: Match
     samples: Samples
     document: YamlDocument
     path: KeyPath

@@ -18,7 +18,8 @@ from filterproxy.ruleset.numbers import Bytes, Count, Duration
 
 _HEADER_NAME = re.compile(r"[!-9;-~]+\Z")
 Identity = Literal[
-    "from.address", "from.domain", "from.site", "from.name", "sender.address", "sender.domain", "sender.site",
+    "from.address", "from.domain", "from.site", "from.name", "from.name_site",
+    "sender.address", "sender.domain", "sender.site",
     "reply_to.address", "reply_to.domain", "reply_to.site", "to.address", "to.domain", "to.site",
     "mail_from.address", "mail_from.domain", "mail_from.site", "rcpt_to.address", "rcpt_to.domain", "rcpt_to.site",
     "message_id.domain", "message_id.site", "client.name", "client.site", "helo", "helo.site",
@@ -194,15 +195,13 @@ class Attached(Model):
 
 
 class Sample(Model):
-    """A message to try a rule on: what is given is put into an ordinary message.
+    """A message to try a rule on: what is given is put into an ordinary message; a bare text is `text`."""
 
-    A bare text is `text`: it is put where the rule looks.
-    """
-
-    text: str | None = None
+    text: str | None = Field(None, description="Put into every text that the rule looks at.")
     subject: str | None = None
     body: str | None = None
     html: str | None = None
+    repeat: int = Field(1, ge=1, le=1000, description="How often body and html stand there.")
     headers: dict[str, str | None] = Field({}, description="Field values; null leaves the field out.")
     attachments: tuple[Attached, ...] = ()
     message: str | None = Field(None, description="A whole message instead, header and body.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from filterproxy.core.envelope import domain_of
@@ -17,6 +17,7 @@ from filterproxy.message.domains import registrable_domain
 from filterproxy.ruleset.facts import Facts, Field, Target
 
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z][a-z0-9-]{1,30}", re.IGNORECASE)
+_ADDRESS = re.compile(r"@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8})", re.IGNORECASE)
 _MAX_DISPLAY = 300
 
 
@@ -32,9 +33,7 @@ def _joined(texts: Iterable[str]) -> tuple[str, ...]:
     return _one("\n".join(text for text in texts if text))
 
 
-SUBJECT = _text_target(
-    "subject", lambda facts: [h.value for h in facts.message.headers.all("subject")], one_text=True
-)
+SUBJECT = _text_target("subject", lambda facts: [h.value for h in facts.message.headers.all("subject")], one_text=True)
 BODY = _text_target("body", lambda facts: (facts.message.text,), one_text=True)
 VISIBLE = _text_target("html.visible", lambda facts: _joined(d.visible for d in facts.message.html), one_text=True)
 HIDDEN = _text_target("html.hidden", lambda facts: _joined(d.hidden for d in facts.message.html), one_text=True)
@@ -65,9 +64,10 @@ RAW_BODY = _bytes_target("raw_body", lambda facts: (facts.message.body,), one_te
 HEADERS = _bytes_target("headers", lambda facts: (facts.message.header_block,), one_text=True)
 
 
+@cache
 def header(names: tuple[str, ...], part: str, *, raw: bool) -> Field:
-    """Return the field of all header fields of these names, or of a part of their mailboxes."""
-    key = f"header.{','.join(name.lower() for name in names)}.{part}"
+    """Return the field of all header fields of these names (in lower case), or of a part of their mailboxes."""
+    key = f"header.{','.join(names)}.{part}"
     if raw:
         return _bytes_target(
             key + ".raw", lambda facts: [h.raw_value for name in names for h in facts.message.headers.all(name)],
@@ -139,6 +139,7 @@ def attachment_size(attachment: Attachment) -> float:
     return attachment.size
 
 
+@cache
 def unnormalized(of: Field) -> Field:
     """Return the field as decoded, not brought to normal form."""
     return of if not of.normalize else replace(of, key=of.key + ".as_decoded", normalize=False)
@@ -151,6 +152,8 @@ def identity(facts: Facts, name: str) -> frozenset[str]:
     if addresses is None:
         host = facts.transaction.helo if who == "helo" else facts.transaction.client.name
         return _hosts([host.lower().strip("[].")], what)
+    if what == "name_site":
+        return _hosts((m[1].lower() for box in addresses for m in _ADDRESS.finditer(box.display_name)), "site")
     if what in ("address", "name"):
         attribute = "display_name" if what == "name" else "address"
         return frozenset(getattr(mailbox, attribute).lower() for mailbox in addresses) - {""}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from filterproxy.ruleset.expressions import MAX_LENGTH, ExpressionError, any_of, compile_expression, literally
+from filterproxy.ruleset.expressions import (
+    MAX_LENGTH,
+    ExpressionError,
+    any_of,
+    check_ranges,
+    compile_expression,
+    literally,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,17 @@ def test_errors_say_what_would_be_right(pattern, reason, hint):
         compile_expression(pattern)
     assert reason in caught.value.reason
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["[à-ü]", "x[^aà-z]", "[b-é]"])
+def test_a_range_of_accented_letters_is_refused(pattern):
+    with pytest.raises(ExpressionError, match="accents are removed") as caught:
+        check_ranges(pattern)
+    assert "normalize: false" in caught.value.hint
+
+
+def test_other_ranges_are_fine():
+    check_ranges(r"[a-zé] é-è [а-я]")
 
 
 def test_an_escaped_backslash_is_no_backreference():

@@ -30,7 +30,6 @@ from filterproxy.ruleset.prefilter import fold
         (r"pr[i\x{69}]ze", {"prize"}),
         (r"(?:ab){3}", {"ababab"}),
         (r"(?:urgent)+", {"urgent"}),
-        (r"verfügbar", {"verfügbar"}),
         (r"ВНИМАНИЕ", {"внимание"}),
         (r"恭喜您", {"恭喜您"}),
         (r"straße|urgent", {"stra", "urgent"}),
@@ -74,10 +73,10 @@ def test_raw_bytes_have_no_literals_outside_ascii_and_no_known_white_space():
     assert required_literals(r"you\s+win ", plain=False) == {"win "}
 
 
-ATOMS = st.sampled_from(
-    [" ", *r"a B ab abcd é É ß ſ K в \s \s+ \s* . \w [ab] [^a] [a-c] [\sab] \b ^ $ \. \x61 \x{e9} \Qab\E".split()]
-    + r"[]a] [a-] [\]x] [[:digit:]b] \pL".split()
-)
+ATOMS = st.sampled_from([
+    " ", "a", "B", "ab", "abcd", "é", "É", "ß", "ſ", "K", "в", r"\s", r"\s+", r"\s*", ".", r"\w", "[ab]", "[^a]", "[a-c]",
+    r"[\sab]", r"\b", "^", "$", r"\.", r"\x61", r"\x{e9}", r"\Qab\E", "[]a]", "[a-]", r"[\]x]", "[[:digit:]b]", r"\pL",
+])  # fmt: skip
 
 
 def _expressions():

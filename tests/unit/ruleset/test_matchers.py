@@ -80,16 +80,19 @@ def _transaction():
 
 TRUE = [
     # text conditions
-    ({"subject": {"contains": "you wön"}}, "You wön"),
-    ({"subject": {"equals": ["x", "YOU WÖN!! PRIZE"]}}, "You wön!! Prize"),
+    ({"subject": {"contains": "you wön"}}, "You won"),
+    ({"subject": {"contains": "you won"}}, "You won"),
+    ({"subject": {"contains": "wön", "normalize": False}}, "wön"),
+    ({"subject": {"regex": r"\bwön\b"}}, "won"),
+    ({"subject": {"equals": ["x", "YOU WÖN!! PRIZE"]}}, "You won!! Prize"),
     ({"subject": {"starts_with": "you"}}, "You"),
     ({"subject": {"ends_with": "prize"}}, "Prize"),
-    ({"subject": {"regex": "W.N", "ignore_case": True}}, "wön"),
+    ({"subject": {"regex": "W.N", "ignore_case": True}}, "won"),
     ({"subject": {"regex": "Prize", "ignore_case": False}}, "Prize"),
     ({"subject": {"regex": "!", "count": 2}}, "!"),
-    ({"subject": {"length": "< 20"}}, "You wön!! Prize"),
+    ({"subject": {"length": "< 20"}}, None),
     ({"subject": {"contains": "prize", "not": {"contains": "invoice"}}}, "Prize"),
-    ({"body": {"regex": r"you have won \S+ [\d,]+ dollars"}}, "you have won è 1,000,000 dollars"),
+    ({"body": {"regex": r"you have won \S+ [\d,]+ dollars"}}, "you have won e 1,000,000 dollars"),
     ({"body": {"contains": "Dear customer"}}, "Dear customer"),
     ({"body": {"regex": "!", "count": ">= 3"}}, "!"),
     ({"body": {"contains": "have\r\nwon", "normalize": False}}, "have won"),
@@ -167,6 +170,7 @@ TRUE = [
 
 FALSE = [
     {"subject": {"contains": "invoice"}},
+    {"subject": {"contains": "won", "normalize": False}},
     {"subject": {"equals": "prize"}},
     {"subject": {"starts_with": "prize"}},
     {"subject": {"ends_with": "you"}},

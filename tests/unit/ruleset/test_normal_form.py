@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterproxy.ruleset.normal_form import normal_form
+from filterproxy.ruleset.normal_form import normal_expression, normal_form
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,9 @@ from filterproxy.ruleset.normal_form import normal_form
         ("don’t “quote” – dash", 'don\'t "quote" - dash'),
         ("Pаyраl", "Paypal"),
         ("Привет Paypal мир", "Привет Paypal мир"),
-        ("e\u0301", "é"),
-        ("Größe", "Größe"),
+        ("e\u0301 z\u0300", "e z"),
+        ("Größe façade señor Łódź ıſ", "Grose facade senor Lodz is"),
+        ("한국어 ひらがな", "한국어 ひらがな"),
         ("\U000e0041\U000e0042x", "x"),
     ],
 )
@@ -36,6 +37,11 @@ def test_it_is_cut_before_and_after_it_grows():
 def test_many_different_invisible_characters_take_the_table():
     hidden = "".join(chr(0xE0000 + number) for number in range(100))
     assert normal_form(f"a{hidden}b", 1000) == "ab"
+
+
+def test_expressions_are_treated_like_texts():
+    assert normal_expression(r"caf[éè] d’été – \bü\pL") == r"caf[ee] d'ete - \bu\pL"
+    assert normal_expression("привет") == "привет"
 
 
 @given(st.text())

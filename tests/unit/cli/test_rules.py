@@ -1,0 +1,119 @@
+"""`rules check`, `test`, `explain` and `schema`: output and exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from filterproxy.cli.main import app
+
+RULES = """\
+rules:
+  - name: WON
+    score: 2
+    match: {body: {regex: "you have won"}}
+    tests: {match: [You have won!], no_match: [You lost.]}
+  - name: NO_ID
+    match: {header: {name: Message-ID, absent: true}}
+composites:
+  - {name: BOTH, score: 1.5, description: Both of them, all: [WON, NO_ID]}
+  - {name: FORGED, all: [WON, SPF_FAIL]}
+"""
+SPAM = b"From: a@example.org\r\nSubject: x\r\n\r\nYou have\r\nwon \x1b[31m!\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "filterproxy.yml").write_text("checks: {rules: {files: [own.yml]}, spf: {}}\n")
+    (tmp_path / "own.yml").write_text(RULES)
+    return tmp_path
+
+
+def run(folder: Path, command: str, *arguments: str, stdin: bytes | None = None):
+    return CliRunner().invoke(app, ["rules", command, "-c", str(folder / "filterproxy.yml"), *arguments], input=stdin)
+
+
+def test_check_says_what_was_checked(folder):
+    result = run(folder, "check")
+    assert (result.exit_code, result.stdout) == (0, "2 rules and lists, 2 composites: OK\n")
+
+
+def test_check_lists_every_error(folder):
+    (folder / "own.yml").write_text(RULES.replace("body", "bdy").replace("score: 1.5", "score: much"))
+    result = run(folder, "check")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{folder}/own.yml:4:13: rules[0].match.bdy: unknown key (did you mean 'body'?)",
+        f"{folder}/own.yml:9:25: composites[0].score: must be a valid number (got 'much')",
+    ]
+
+
+def test_check_knows_the_symbols_of_the_enabled_checks_only(folder):
+    (folder / "filterproxy.yml").write_text("checks: {rules: {files: [own.yml]}, gtube: {}}\n")
+    result = run(folder, "check")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"{folder}/own.yml:10:31: composites[1].all[1]: composite FORGED names SPF_FAIL, which nothing declares\n"
+    )
+
+
+def test_check_other_files(folder):
+    (folder / "other.yml").write_text("rules: [{name: X, match: {size: big}}]")
+    result = run(folder, "check", str(folder / "other.yml"))
+    assert result.exit_code == 1
+    assert "other.yml:1:33: rules[0].match.size: 'big' is no comparison" in result.stderr
+
+
+def test_check_a_pattern_without_files(folder):
+    (folder / "own.yml").unlink()
+    result = run(folder, "check")
+    assert (result.exit_code, result.stderr) == (1, f"checks.rules.files: no rules file: {folder}/own.yml\n")
+
+
+def test_a_wrong_configuration_is_wrong_usage(folder):
+    (folder / "filterproxy.yml").write_text("cheks: {}\n")
+    assert run(folder, "check").exit_code == 2
+
+
+def test_the_tests_of_rules(folder):
+    result = run(folder, "test")
+    assert (result.exit_code, result.stdout) == (0, "2 samples of 2 rules: OK (1 rules have none that must match)\n")
+    (folder / "own.yml").write_text(RULES.replace("You lost.", "you have won"))
+    result = run(folder, "test")
+    assert result.exit_code == 1
+    assert result.stderr == f"{folder}/own.yml:5:48: rules[0].tests.no_match[0]: WON matches this: you have won\n"
+
+
+def test_explain_shows_the_texts_that_rules_see(folder):
+    result = run(folder, "explain", "-", stdin=SPAM)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "-: 3 rules, 4.5 points",
+        "    2.00  WON  You have won",
+        "    1.00  NO_ID",
+        "    1.50  BOTH  composite: Both of them",
+    ]
+
+
+def test_explain_knows_the_envelope_and_prints_no_control_characters(folder):
+    (folder / "own.yml").write_text(
+        'rules: [{name: A, match: {envelope: {mail_from: a@b.example}}}, {name: B, match: {body: {regex: "won.+"}}}]'
+    )
+    result = run(folder, "explain", "--mail-from", "a@b.example", "-", stdin=SPAM)
+    assert "A  a@b.example" in result.stdout
+    assert "won ?[31m!" in result.stdout
+
+
+def test_explain_what_cannot_be_read(folder):
+    result = run(folder, "explain", str(folder / "none.eml"))
+    assert result.exit_code == 75
+    assert "none.eml" in result.stderr
+
+
+def test_schema():
+    result = CliRunner().invoke(app, ["rules", "schema"])
+    assert result.exit_code == 0
+    assert set(json.loads(result.stdout)["properties"]) == {"rules", "composites", "lists"}
