@@ -71,7 +71,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]
     @property
     def pending(self) -> bool:
         """Tell whether the client has sent octets that nobody has read yet."""
-        return len(self._lines) > 0
+        return bool(self._lines)
 
     @property
     def leaving(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.xforward import ATTRIBUTES
@@ -24,8 +25,7 @@ class Extensions:
     @classmethod
     def parse(cls, reply: Reply) -> Extensions:
         """Return the keywords of an EHLO reply; its first line is the greeting."""
-        words = (line.strip().partition(" ") for line in reply.lines[1:])
-        return cls({keyword.upper(): parameters.strip() for keyword, _, parameters in words if keyword})
+        return _parsed(reply.lines[1:])
 
     def __contains__(self, keyword: object) -> bool:
         return keyword in self.keywords
@@ -40,6 +40,13 @@ class Extensions:
     def xforward(self) -> frozenset[str]:
         """Return the XFORWARD attributes the server takes."""
         return frozenset(self.keywords.get("XFORWARD", "").upper().split())
+
+
+@lru_cache(maxsize=16)
+def _parsed(lines: tuple[str, ...]) -> Extensions:
+    """Return the keywords of EHLO lines; a next hop says the same to every session."""
+    words = (line.strip().partition(" ") for line in lines)
+    return Extensions({keyword.upper(): parameters.strip() for keyword, _, parameters in words if keyword})
 
 
 def announced(next_hop: Extensions, *, size: int, xforward: bool) -> tuple[str, ...]:

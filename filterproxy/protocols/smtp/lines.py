@@ -62,6 +62,10 @@ class LineBuffer:
     def __len__(self) -> int:
         return len(self._buffer)
 
+    def __bool__(self) -> bool:
+        """Tell whether a line has begun."""
+        return self._overlong or len(self._buffer) > 0
+
     def feed(self, data: bytes) -> None:
         """Add octets from the peer."""
         self._buffer += data

@@ -6,14 +6,13 @@ The rule: the server decides what it says, never how much memory that takes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from filterproxy.core.errors import RemoteProtocolError
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.lines import Fault, LineBuffer
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?\Z", re.DOTALL)
-# Nearly every reply comes as one line in one piece.
-_ONE_LINE = re.compile(rb"([2-5][0-9]{2}) ([^\r\n]{0,1000})\r\n\Z")
 _LINE_LIMIT = 4096
 _MAX_LINES = 200
 
@@ -29,21 +28,29 @@ class ReplyReader:
     @property
     def incomplete(self) -> bool:
         """Tell whether a reply has begun and not ended."""
-        return bool(self._texts) or len(self._lines) > 0
+        return bool(self._texts or self._lines)
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that are complete now; raise RemoteProtocolError for what is no reply."""
-        if not self.incomplete and (match := _ONE_LINE.match(data)):
-            return [Reply(int(match[1]), (match[2].decode("utf-8", "surrogateescape"),))]
-        self._lines.feed(data)
         replies: list[Reply] = []
-        while (line := self._lines.next_line()) is not None:
-            if line.fault is Fault.LINE_TOO_LONG:
-                raise RemoteProtocolError(f"reply line of more than {_LINE_LIMIT} octets")
-            if self._add(line.text.rstrip(b"\r")):
+        for line in self._complete_lines(data):
+            if self._add(line.rstrip(b"\r")):
                 replies.append(Reply(self._code, tuple(self._texts)))
                 self._texts.clear()
         return replies
+
+    def _complete_lines(self, data: bytes) -> Iterable[bytes]:
+        if not self._lines and len(data) <= _LINE_LIMIT and data.endswith(b"\r\n"):
+            # Nearly every reply comes in one piece: nothing to keep.
+            return data[:-2].replace(b"\r\n", b"\n").split(b"\n")
+        self._lines.feed(data)
+        return self._buffered_lines()
+
+    def _buffered_lines(self) -> Iterator[bytes]:
+        while (line := self._lines.next_line()) is not None:
+            if line.fault is Fault.LINE_TOO_LONG:
+                raise RemoteProtocolError(f"reply line of more than {_LINE_LIMIT} octets")
+            yield line.text
 
     def _add(self, line: bytes) -> bool:
         """Take one line; tell whether it is its reply's last."""
