@@ -16,7 +16,7 @@ from filterproxy.core.authentication import summarise
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
 from filterproxy.ruleset.normal_form import normal_form
-from filterproxy.ruleset.prefilter import fold
+from filterproxy.ruleset.prefilter import fold, same_places
 
 _MAX_DATE = 100
 
@@ -125,9 +125,14 @@ class Facts:
         text = normal_form(text, self.limits.text) if of.normalize else text[: self.limits.text]
         return Value(text, text.encode("utf-8", "replace"))
 
-    def folded(self, of: Field) -> bytes:
-        """Return all texts of the field as the prefilter compares them; empty when there is none."""
+    def folded(self, of: Field) -> tuple[bytes, bool]:
+        """Return all texts of the field as the prefilter compares them (empty without any), and whether places agree.
+
+        Places agree when there is one text and each character stands where it stands in the text's `data`.
+        """
         values = [value for item in self.values(of) for value in item]
         if of.raw:
-            return b"\n".join(value.data for value in values).lower()
-        return fold("\n".join(value.text for value in values)) or (b"\n" if values else b"")
+            return b"\n".join(value.data for value in values).lower(), len(values) == 1
+        text = values[0].text if len(values) == 1 else "\n".join(value.text for value in values)
+        folded = fold(text) or (b"\n" if values else b"")
+        return folded, len(values) == 1 and (text.isascii() or same_places(values[0].data, folded))

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Group = frozenset[str]
+
+
+class Literals(NamedTuple):
+    """Texts of which every match holds at least one, and how many characters a match has at most (0: no limit)."""
+
+    texts: Group = frozenset()
+    longest: int = 0
+
 
 MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
 MAX_PRODUCT = 64  # texts a concatenation may multiply out to
@@ -29,18 +38,27 @@ class _NotUnderstood(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group."""
+    """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group.
+
+    `longest` is the most characters it matches, None when there is no limit.
+    """
 
     exact: Group | None = None
     groups: tuple[Group, ...] = ()
+    longest: int | None = None
 
 
-_ANYTHING = _Node()
-_SPACE = _Node(frozenset(" "))
+def _exactly(*texts: str) -> _Node:
+    return _Node(frozenset(texts), (), max(map(len, texts)))
 
 
-def required_literals(pattern: str, *, plain: bool) -> Group:
-    """Return lower-case literals of which every text that matches contains at least one.
+_NOTHING = _exactly("")
+_SPACE = _exactly(" ")
+_ANY_CHARACTER = _Node(None, (), 1)
+
+
+def required_literals(pattern: str, *, plain: bool) -> Literals:
+    """Return lower-case literals of which every match contains at least one.
 
     `pattern` is in RE2's syntax. No literals: nothing is known, and the expression has to be tried on every text.
     `plain` texts are in normal form (see `normal_form`): single blanks are their only white space. Otherwise they may
@@ -49,8 +67,8 @@ def required_literals(pattern: str, *, plain: bool) -> Group:
     try:
         node = _Reader(pattern, plain).alternation(0)
     except (_NotUnderstood, IndexError, ValueError, OverflowError):
-        return frozenset()
-    return _best(node) or frozenset()
+        return Literals()
+    return Literals(_best(node) or frozenset(), node.longest or 0)
 
 
 def _useful(group: Group) -> bool:
@@ -73,7 +91,9 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
     """Return what the nodes match one after the other."""
     groups: list[Group] = []
     current, exact = _EMPTY, True
+    longest: int | None = 0
     for node in nodes:
+        longest = None if longest is None or node.longest is None else longest + node.longest
         if node.exact is not None and len(current) * len(node.exact) <= MAX_PRODUCT:
             current = frozenset(left + right for left in current for right in node.exact)
             continue
@@ -82,31 +102,34 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
         groups.extend(node.groups)
         current = _EMPTY if node.exact is None else node.exact
     if exact:
-        return _Node(current)
-    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)))
+        return _Node(current, (), longest)
+    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest)
 
 
 def _alternate(nodes: list[_Node]) -> _Node:
     """Return what any one of the nodes matches."""
     if len(nodes) == 1:
         return nodes[0]
+    bounded = [node.longest for node in nodes if node.longest is not None]
+    longest = max(bounded) if len(bounded) == len(nodes) else None
     exact = [node.exact for node in nodes if node.exact is not None]
     if len(exact) == len(nodes) and sum(map(len, exact)) <= MAX_GROUP:
-        return _Node(frozenset().union(*exact))
+        return _Node(frozenset().union(*exact), (), longest)
     best = [_best(node) for node in nodes]
     found = [group for group in best if group is not None]
     if len(found) < len(nodes):
-        return _ANYTHING
-    return _Node(None, (frozenset().union(*found),))
+        return _Node(None, (), longest)
+    return _Node(None, (frozenset().union(*found),), longest)
 
 
 def _repeat(node: _Node, least: int, most: int | None) -> _Node:
     """Return what `least` to `most` (None: any number) repetitions match."""
-    if least == 0:
-        return _Node(node.exact | _EMPTY) if most == 1 and node.exact is not None else _ANYTHING
+    longest = None if most is None or node.longest is None else most * node.longest
+    if least == 0 and most == 1 and node.exact is not None:
+        return _Node(node.exact | _EMPTY, (), longest)
     if least == most and least <= 10:
         return _concatenate([node] * least)
-    return _Node(None, _groups(node))
+    return _Node(None, _groups(node) if least else (), longest)
 
 
 class _Reader:
@@ -186,9 +209,9 @@ class _Reader:
         if char == "\\":
             return self.escape()
         if char == ".":
-            return _ANYTHING
+            return _ANY_CHARACTER
         if char in "^$":
-            return _Node(_EMPTY)
+            return _NOTHING
         if char in "*+?":
             raise _NotUnderstood
         return self.char(char)
@@ -201,7 +224,7 @@ class _Reader:
             else:
                 flags = self.flags()
                 if flags == ")":
-                    return _Node(_EMPTY)
+                    return _NOTHING
         node = self.alternation(depth + 1)
         if self.take() != ")":
             raise _NotUnderstood
@@ -219,12 +242,12 @@ class _Reader:
         if char == "Q":
             return self.quoted()
         if char in _EMPTY_ESCAPES:
-            return _Node(_EMPTY)
+            return _NOTHING
         if char == "s" and self.plain:
             return _SPACE
         if char in _CLASS_ESCAPES:
             self.skip_property(char)
-            return _ANYTHING
+            return _ANY_CHARACTER
         return self.char(self.escaped_char(char))
 
     def quoted(self) -> _Node:
@@ -264,7 +287,7 @@ class _Reader:
                 members |= item
         self.at += 1
         if members is None or negated or len(members) > MAX_CLASS:
-            return _ANYTHING
+            return _ANY_CHARACTER
         return _alternate([self.char(member) for member in sorted(members)])
 
     def class_item(self) -> set[str] | None:
@@ -297,9 +320,9 @@ class _Reader:
     def char(self, char: str) -> _Node:
         """Return the node of one character; one whose letter cases are not a plain pair stands for any text."""
         if char.isascii():
-            return _Node(frozenset({char.lower()}))
+            return _exactly(char.lower())
         paired = "А" <= char <= "я"  # Cyrillic; accented Latin letters are not in normal form
         caseless = char.lower() == char.upper() == char.casefold() == char
         if (paired or caseless) and self.plain:
-            return _Node(frozenset({char.lower()}))
-        return _ANYTHING
+            return _exactly(char.lower())
+        return _ANY_CHARACTER

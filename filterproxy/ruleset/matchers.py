@@ -26,9 +26,9 @@ from filterproxy.ruleset.nodes import (
     Node,
     NotNode,
     NotTest,
+    Occurrences,
     Pattern,
     PatternTest,
-    Places,
     Question,
     Test,
     Things,
@@ -217,7 +217,7 @@ class _Matchers:
                 (*path, "count"), "counts the places of one expression", hint="write `count:` with one `regex:`"
             )
             return Things(targets.URLS)
-        return Places(pattern, count)
+        return Occurrences(pattern, count)
 
     def _part(self, condition: TextCondition, of: Field, path: KeyPath) -> tuple[Field, tuple[Test, ...]]:
         """Return the field, as it is or in normal form, with the tests of a condition on it."""

@@ -6,27 +6,32 @@ only when the prefilter named it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from filterproxy.core.ports import Network, in_networks
 from filterproxy.ruleset.facts import Facts, Field, Target, Value
 from filterproxy.ruleset.lists import ListFile
-from filterproxy.ruleset.literals import Group
+from filterproxy.ruleset.literals import Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
+from filterproxy.ruleset.prefilter import Places
 from filterproxy.ruleset.targets import domain_values, identity
 
 Evidence = tuple[str, ...]
 Wake = frozenset[int] | None  # expressions of which one must be a candidate; None: it may hold without any
 
 
+MAX_PLACES = 8
+MAX_REACH = 4000
+
+
 @dataclass(slots=True)
 class Run:
-    """One message's facts, and the expressions that the prefilter says may match."""
+    """One message's facts, and the expressions that the prefilter says may match, with the places of their literals."""
 
     facts: Facts
-    candidates: set[int]
+    candidates: Mapping[int, Places]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,7 +41,21 @@ class Pattern:
     number: int
     field: Field
     regex: Any
-    literals: Group
+    literals: Literals
+
+    @property
+    def reach(self) -> int:
+        """Return how many bytes around a literal a match may lie, 0 when there is no limit or a large one."""
+        reach = self.literals.longest * (1 if self.field.raw else 4)
+        return reach if reach <= MAX_REACH else 0
+
+    def find(self, data: bytes, places: Places) -> Any:
+        """Return a match in the text, or None; with places of its literals only what is around them is searched."""
+        reach = self.reach
+        if not places or not reach or len(places) > MAX_PLACES:
+            return self.regex.search(data)
+        near = (self.regex.search(data, place - reach, place + reach) for place in places)
+        return next((match for match in near if match is not None), None)
 
 
 class Test(Protocol):
@@ -56,7 +75,7 @@ class PatternTest:
         """Return the text that the expression matches."""
         if self.pattern.number not in run.candidates:
             return None
-        match = self.pattern.regex.search(value.data)
+        match = self.pattern.find(value.data, run.candidates[self.pattern.number])
         if match is None:
             return None
         found: bytes = match[0]
@@ -158,7 +177,7 @@ class Things:
         if 0 in self.count:
             return None
         positive = [pattern for of, tests in self.texts if not of.costly for pattern in _positive(tests)]
-        positive.sort(key=lambda pattern: bool(pattern.literals), reverse=True)
+        positive.sort(key=lambda pattern: bool(pattern.literals.texts), reverse=True)
         return frozenset({positive[0].number}) if positive else None
 
     def patterns(self) -> Iterator[Pattern]:
@@ -179,7 +198,7 @@ def _holds(tests: tuple[Test, ...], value: Value, run: Run) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Occurrences:
     """So many places of one text match an expression."""
 
     pattern: Pattern

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_NON_ASCII = re.compile(r"[^\0-\x7f]+")
+import numpy as np
+
 # Nobody sees these: soft hyphen, joiners, zero-width spaces, direction marks, fillers, variation selectors, tags;
 # accents that belong to no letter go with them.
 _INVISIBLE = (
@@ -59,7 +60,7 @@ def normal_form(text: str, limit: int) -> str:
     text = text[:limit]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)[:limit]
-        unusual = set("".join(_NON_ASCII.findall(text)))
+        unusual = _unusual(text)
         text = _replace(text, unusual)
         if any(map(_FOREIGN.match, unusual)) and _MIXED.search(text):
             text = _WORD.sub(_unmask, text)
@@ -69,6 +70,12 @@ def normal_form(text: str, limit: int) -> str:
 def normal_expression(pattern: str) -> str:
     """Return a regular expression that finds in the normal form what it says: its accents, quotes and dashes go too."""
     return pattern if pattern.isascii() else pattern.translate(_IN_EXPRESSIONS)
+
+
+def _unusual(text: str) -> set[str]:
+    """Return the characters outside ASCII."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return set(map(chr, np.unique(codes[codes > 127]).tolist()))
 
 
 def _replace(text: str, unusual: set[str]) -> str:

@@ -13,24 +13,38 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filterproxy.ruleset.literals import Group
 
+Places: TypeAlias = list[int] | None
+
 _TABLE_BITS = 18
+
 _COMMONEST_FIRST = b" etaoinsrhldcumpgfybvwk"
 _RARITY = [_COMMONEST_FIRST.find(byte) % 30 for byte in range(256)]  # not in the list: 29
 # Letters that RE2 folds into ASCII or Cyrillic ones and that `lower()` leaves alone.
-_FOLDS = {0x17F: "s", 0x1C80: "в", 0x1C81: "д", 0x1C82: "о", 0x1C83: "с", 0x1C84: "т", 0x1C85: "т", 0x1C86: "ъ"}
+_FOLDS = dict(zip("ſᲀᲁᲂᲃᲄᲅᲆ", "sвдосттъ", strict=True))
 
 
 def fold(text: str) -> bytes:
     """Return the text as the prefilter compares it: lower case, UTF-8."""
     text = text.lower()
-    return text.encode() if text.isascii() else text.translate(_FOLDS).encode("utf-8", "replace")
+    if not text.isascii():
+        for char, folded in _FOLDS.items():
+            text = text.replace(char, folded)
+    return text.encode("utf-8", "replace")
+
+
+def same_places(text: bytes, folded: bytes) -> bool:
+    """Tell whether every character stands at the same place in a text and in what `fold` made of it (both UTF-8)."""
+    if len(text) != len(folded):
+        return False
+    starts, folded_starts = (np.frombuffer(data, np.int8) < -64 for data in (text, folded))
+    return bool(np.array_equal(starts, folded_starts))
 
 
 @dataclass(slots=True)
@@ -58,9 +72,14 @@ class Prefilter:
         for literal in literals.values():
             self._indexes[len(literal.text) < 8].add(literal)
 
-    def candidates(self, segments: Sequence[bytes]) -> set[int]:
-        """Return the numbers of the expressions that may match; `segments` are folded texts, empty when absent."""
-        found = {number for segment, text in enumerate(segments) if text for number in self._always.get(segment, ())}
+    def candidates(self, segments: Sequence[bytes]) -> dict[int, Places]:
+        """Return the numbers of the expressions that may match, with the places of their literals in their segments.
+
+        `segments` are folded texts, empty when absent. An expression without literals has None for its places.
+        """
+        found: dict[int, Places] = {
+            number: None for segment, text in enumerate(segments) if text for number in self._always.get(segment, ())
+        }
         starts: list[int] = []
         end = 0
         for text in segments:
@@ -69,7 +88,11 @@ class Prefilter:
         joined = b"\0".join(segments)
         for index in self._indexes:
             for begin, literal in index.find(joined):
-                found |= literal.wakes.get(bisect_right(starts, begin) - 1, frozenset())
+                segment = bisect_right(starts, begin) - 1
+                for number in literal.wakes.get(segment, ()):
+                    places = found.setdefault(number, [])
+                    assert places is not None
+                    places.append(begin - starts[segment])
         return found
 
 
@@ -93,10 +116,12 @@ class _WindowIndex:
         """Yield each place of each literal."""
         if not self._literals or len(text) < self._width:
             return
+        width, literals = self._width, self._literals
         for at in np.flatnonzero(self._table.take(self._slots(text))).tolist():
-            for literal in self._literals.get(text[at : at + self._width], ()):
-                if at >= literal.offset and text.startswith(literal.text, at - literal.offset):
-                    yield at - literal.offset, literal
+            for literal in literals.get(text[at : at + width]) or ():
+                begin = at - literal.offset
+                if begin >= 0 and text.startswith(literal.text, begin):
+                    yield begin, literal
 
     def _slots(self, text: bytes) -> NDArray[Any]:
         """Return the table slot of the window at every position."""

@@ -22,7 +22,7 @@ from filterproxy.ruleset.composites import Reference, unknown_symbols
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts, Field, TextLimits
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
-from filterproxy.ruleset.prefilter import Prefilter
+from filterproxy.ruleset.prefilter import Places, Prefilter
 from filterproxy.ruleset.schema import Match, Samples
 
 MAX_OPTION = 60
@@ -96,16 +96,20 @@ class _Matcher:
             for number in rule.wake or ():
                 self._woken[number].append(rule)
         indexed = [pattern for pattern in patterns if not pattern.field.costly]
-        self._costly = {pattern.number for pattern in patterns if pattern.field.costly}
+        self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}
         self._numbers = [pattern.number for pattern in indexed]
         self._fields: list[Field] = list(dict.fromkeys(pattern.field for pattern in indexed))
         segments = {of: segment for segment, of in enumerate(self._fields)}
-        self._prefilter = Prefilter((segments[pattern.field], pattern.literals) for pattern in indexed)
+        self._segments = [segments[pattern.field] for pattern in indexed]
+        self._prefilter = Prefilter((segments[pattern.field], pattern.literals.texts) for pattern in indexed)
 
     def match(self, facts: Facts) -> list[Hit]:
         """Return the rules that match."""
-        found = self._prefilter.candidates([facts.folded(of) for of in self._fields])
-        run = Run(facts, {self._numbers[number] for number in found} | self._costly)
+        folded = [facts.folded(of) for of in self._fields]
+        candidates = self._costly.copy()
+        for number, places in self._prefilter.candidates([text for text, _ in folded]).items():
+            candidates[self._numbers[number]] = places if folded[self._segments[number]][1] else None
+        run = Run(facts, candidates)
         rules = list(self._always)
         seen: set[str] = set()
         for number in sorted(run.candidates):

@@ -37,7 +37,25 @@ from filterproxy.ruleset.prefilter import fold
     ],
 )
 def test_literals(pattern, literals):
-    assert required_literals(pattern, plain=True) == literals
+    assert required_literals(pattern, plain=True).texts == literals
+
+
+@pytest.mark.parametrize(
+    ("pattern", "longest"),
+    [
+        ("lottery", 7),
+        (r"\ba.{0,40}b$", 42),
+        (r"you\s+won", 7),
+        ("(?:one|three)?", 5),
+        (r"[a-z]{2,5}\d\pL", 7),
+        ("a*", 0),
+        (r"a\w+", 0),
+        ("(?:a|b*)", 0),
+        ("(?z)", 0),
+    ],
+)
+def test_how_long_a_match_is(pattern, longest):
+    assert required_literals(pattern, plain=True).longest == longest
 
 
 @pytest.mark.parametrize(
@@ -65,17 +83,18 @@ def test_literals(pattern, literals):
     ],
 )
 def test_expressions_without_literals(pattern):
-    assert required_literals(pattern, plain=True) == frozenset()
+    assert required_literals(pattern, plain=True).texts == frozenset()
 
 
 def test_raw_bytes_have_no_literals_outside_ascii_and_no_known_white_space():
-    assert required_literals("verfügbare", plain=False) == {"gbare"}
-    assert required_literals(r"you\s+win ", plain=False) == {"win "}
+    assert required_literals("verfügbare", plain=False).texts == {"gbare"}
+    assert required_literals(r"you\s+win ", plain=False).texts == {"win "}
 
 
 ATOMS = st.sampled_from([
-    " ", "a", "B", "ab", "abcd", "é", "É", "ß", "ſ", "K", "в", r"\s", r"\s+", r"\s*", ".", r"\w", "[ab]", "[^a]", "[a-c]",
-    r"[\sab]", r"\b", "^", "$", r"\.", r"\x61", r"\x{e9}", r"\Qab\E", "[]a]", "[a-]", r"[\]x]", "[[:digit:]b]", r"\pL",
+    " ", "a", "B", "ab", "abcd", "é", "É", "ß", "ſ", "K", "в", r"\s", r"\s+", r"\s*", ".", r"\w", "[ab]", "[^a]",
+    "[a-c]", r"[\sab]", r"\b", "^", "$", r"\.", r"\x61", r"\x{e9}", r"\Qab\E", "[]a]",
+    "[a-]", r"[\]x]", "[[:digit:]b]", r"\pL",
 ])  # fmt: skip
 
 
@@ -109,9 +128,14 @@ def test_every_match_holds_a_literal(expression, ignore_case, texts):
     literals = required_literals(pattern, plain=True)
     for text in ["".join(texts), *texts]:
         plain = " ".join(text.split())
-        if literals and regex.search(plain.encode()):
-            folded = fold(plain)
-            assert any(literal.encode() in folded for literal in literals), (pattern, plain, literals)
+        found = regex.search(plain.encode())
+        if found is None:
+            continue
+        matched = found[0].decode()
+        assert not literals.longest or len(matched) <= literals.longest, (pattern, plain, literals)
+        if literals.texts:
+            folded = fold(matched)
+            assert any(literal.encode() in folded for literal in literals.texts), (pattern, plain, literals)
 
 
 @settings(max_examples=300)
@@ -121,8 +145,9 @@ def test_every_match_in_raw_bytes_holds_a_literal(pieces, noise):
     regex = compile_expression(pattern, raw=True)
     literals = required_literals(pattern, plain=False)
     for data in (noise, pattern[4:].encode(), pattern[4:].upper().encode(), noise + pattern[4:].lower().encode()):
-        if literals and regex.search(data):
-            assert any(literal.encode() in data.lower() for literal in literals)
+        found = regex.search(data)
+        if found is not None and literals.texts:
+            assert any(literal.encode() in found[0].lower() for literal in literals.texts)
 
 
 def test_normal_form_is_what_plain_means():

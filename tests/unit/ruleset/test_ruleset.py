@@ -13,12 +13,18 @@ from filterproxy.ruleset.nodes import Run
 from filterproxy.testing import make_transaction
 from tests.unit.ruleset.loading import NOW, fired, load_text
 
-WORDS = ("lottery", "won", "bank", "account", "prize", "x")
+WORDS = ("lottery", "won", "bank", "account", "prize", "x", "ⱥprize", "ẞbank")
 CONDITIONS = st.one_of(
     st.builds(lambda word: {"contains": word}, st.sampled_from(WORDS)),
     st.builds(lambda word, n: {"regex": word, "count": n}, st.sampled_from(WORDS), st.sampled_from(["> 1", "< 2", 0])),
     st.builds(lambda a, b: {"contains": a, "not": {"contains": b}}, st.sampled_from(WORDS), st.sampled_from(WORDS)),
     st.builds(lambda a, b: {"regex": [a, f"{b}.*{a}"]}, st.sampled_from(WORDS), st.sampled_from(WORDS)),
+    st.builds(
+        lambda a, b, c: {"regex": rf"\b{a}\b.{{0,{c}}}{b}\b", "normalize": c != 5},
+        st.sampled_from(WORDS),
+        st.sampled_from(WORDS),
+        st.sampled_from([0, 5, 20]),
+    ),
 )
 MATCHES = st.recursive(
     st.one_of(
@@ -38,17 +44,18 @@ MATCHES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(MATCHES, min_size=1, max_size=6),
     st.lists(st.sampled_from(WORDS), max_size=4),
-    st.lists(st.sampled_from((*WORDS, "http://bank.example/", "\r\n")), max_size=8),
+    st.lists(st.sampled_from((*WORDS, "ȺPRIZE", "ẞBANK", "İ", "http://bank.example/", "\r\n")), max_size=20),
 )
 def test_the_same_rules_match_as_when_every_expression_is_tried(tmp_path, matches, subject, body):
     rules = [{"name": f"R{number}", "match": match} for number, match in enumerate(matches)]
     ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
     raw = f"Subject: {' '.join(subject)}\r\n\r\n{' '.join(body)}\r\n".encode()
-    run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), {pattern.number for pattern in ruleset.patterns})
+    everything = {pattern.number: None for pattern in ruleset.patterns}
+    run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), everything)
     expected = {rule.name for rule in ruleset.rules if rule.node.matches(run) is not None}
     assert set(fired(ruleset, make_transaction(raw))) == expected
 
