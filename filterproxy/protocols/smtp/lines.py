@@ -84,13 +84,6 @@ class LineBuffer:
             return Line(b"", Fault.LINE_TOO_LONG)
         return _line(text)
 
-    def take(self) -> bytes:
-        """Return and forget everything not cut into lines yet."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
-        self._searched = 0
-        return rest
-
     def _keep_bounded(self) -> None:
         if len(self._buffer) > self._limit:
             self._buffer.clear()

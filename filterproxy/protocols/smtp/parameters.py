@@ -103,11 +103,6 @@ def value_of(parameters: Iterable[Parameter], name: str) -> str | None:
     return next((parameter.value for parameter in parameters if parameter.name == name), None)
 
 
-def has(parameters: Iterable[Parameter], name: str) -> bool:
-    """Tell whether the parameter is there."""
-    return any(parameter.name == name for parameter in parameters)
-
-
 def carried(parameters: Iterable[Parameter], offered: Collection[str]) -> tuple[Parameter, ...]:
     """Return the parameters that a next hop with these EHLO keywords can take."""
     return tuple(parameter for parameter in parameters if _EXTENSION[parameter.name] in offered)

@@ -91,8 +91,10 @@ class TestLineBuffer:
         buffer = LineBuffer(50)
         buffer.feed(b"QUIT\r")
         assert buffer.next_line() is None
-        assert buffer.take() == b"QUIT\r"
-        assert len(buffer) == 0
+        assert buffer
+        buffer.feed(b"\n")
+        assert buffer.next_line() == Line(b"QUIT")
+        assert not buffer
 
     @given(SOUP, st.lists(st.integers(1, 7), min_size=1))
     def test_pieces_change_nothing(self, octets: bytes, steps: list[int]) -> None:
