@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,13 @@ Expression = Has | AtLeast | Not
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A symbol that fires when its expression over other symbols holds."""
+    """A symbol that fires when its expression over other symbols holds.
+
+    `origin` says where it is written (`FILE:LINE:COLUMN`), empty when nowhere.
+    """
 
     name: str
     score: float
     description: str
     expression: Expression
+    origin: str = field(default="", compare=False)

@@ -171,6 +171,7 @@ def _order_composites(composites: list[Composite], symbols: Mapping[str, Symbol]
             if name not in symbols:
                 raise ConfigError(
                     f"composite {composite.name} names {name}, which no enabled check declares",
+                    file=composite.origin,
                     hint=nearest(name, symbols),
                 )
     graph = {name: set(item.expression.names()) & by_name.keys() for name, item in by_name.items()}

@@ -25,10 +25,12 @@ class Reference(NamedTuple):
     path: KeyPath
 
 
-def build(model: CompositeModel) -> Composite:
-    """Return the composite for a model."""
+def build(model: CompositeModel, document: YamlDocument, path: KeyPath) -> Composite:
+    """Return the composite for a model that is written at `path` of the document."""
     expression = _terms(model)
-    return Composite(model.name, model.score, model.description or describe(expression), expression)
+    line, column = document.mark((*path, "name"))
+    origin = f"{document.file}:{line}:{column}"
+    return Composite(model.name, model.score, model.description or describe(expression), expression, origin)
 
 
 def _terms(model: Terms) -> Expression:

@@ -145,7 +145,7 @@ class _Loading:
         self._declare(model, senders.list_node(model, file), model.description or f"Listed in {model.file}")
 
     def _composite(self, model: CompositeModel, document: YamlDocument, path: KeyPath) -> None:
-        self._composites.append(composites.build(model))
+        self._composites.append(composites.build(model, document, path))
         self._references += composites.references(model, document, path)
         self._force(model)
 

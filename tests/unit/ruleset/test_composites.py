@@ -45,6 +45,11 @@ def test_descriptions_are_given_or_made(ruleset):
     assert found["SOME"] == "all of (not any of (HAM, ALLOW), at least 2 of (ONE, SPF_FAIL, RBL))"
 
 
+def test_a_composite_knows_where_it_is_written(ruleset, tmp_path):
+    origins = {composite.name: composite.origin for composite in ruleset.composites}
+    assert origins["SOME"] == f"{tmp_path}/rules.yml:7:12"
+
+
 def test_unknown_symbols_are_placed_and_the_nearest_is_named(ruleset):
     errors = ruleset.unknown_symbols({"SPF_FAIL", "DKIM_PASS", "RBL", "ALLOW_LIST"})
     assert [str(error).rpartition("/")[2] for error in errors] == [
