@@ -20,8 +20,8 @@ MAILS = [make_mail(number, number % 2 == 0) for number in range(40)]
 LABELS = np.array(["spam" if number % 2 == 0 else "ham" for number in range(40)])
 
 
-# Left out: what needs pandas or SCIPY_ARRAY_API, which this project does not use. MessageVectorizer and MessageClassifier
-# take messages and no matrices, so that no check applies to them.
+# Left out: what needs pandas or SCIPY_ARRAY_API, which this project does not use. MessageVectorizer and
+# MessageClassifier take messages and no matrices, so that no check applies to them.
 LEFT_OUT = {"check_classifier_data_not_an_array", "check_array_api_input"}
 CHECKS = [
     (estimator, check)
