@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,11 @@ MATCHES = st.recursive(
         st.builds(
             lambda key, condition: {key: condition}, st.sampled_from(["subject", "body", "raw_body"]), CONDITIONS
         ),
-        st.builds(lambda word: {"url": {"host": {"contains": word}}}, st.sampled_from(WORDS)),
+        st.builds(
+            lambda word, count: {"url": {"host": {"contains": word}, "count": count}},
+            st.sampled_from(WORDS),
+            st.sampled_from([">= 1", 0, "< 2", "> 1"]),
+        ),
         st.builds(lambda word: {"header": {"name": "X-A", "absent": True}}, st.sampled_from(WORDS)),
     ),
     lambda inner: st.one_of(
@@ -58,6 +63,23 @@ def test_the_same_rules_match_as_when_every_expression_is_tried(tmp_path, matche
     run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), everything)
     expected = {rule.name for rule in ruleset.rules if rule.node.matches(run) is not None}
     assert set(fired(ruleset, make_transaction(raw))) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Subject: x\r\n\r\n" + "Ⱥ" * 500 + " you have won",
+        "Subject: x\r\n\r\n" + "ẞ" * 500 + " you have won " + "Ⱥ" * 500,
+        "Subject: " + "x" * 500 + "\r\nSubject: you have won\r\n\r\nx",
+    ],
+)
+def test_a_match_is_found_wherever_it_stands(tmp_path, raw):
+    rules = [{"name": key.upper(), "match": {key: {"regex": "you have won"}}} for key in ("subject", "body")]
+    ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
+    transaction = make_transaction(
+        raw.replace("\r\n\r\n", "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n").encode()
+    )
+    assert list(fired(ruleset, transaction).values()) == [("you have won",)]
 
 
 def test_rules_that_share_an_expression_share_its_work(tmp_path):
