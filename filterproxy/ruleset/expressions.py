@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import re2
 
 MAX_LENGTH = 20_000
-_MAX_MEMORY = 16 << 20
+# Each expression keeps what it learned of texts in this much memory; hundreds of them share a process.
+_MEMORY = 1 << 20
+_MEMORY_OF_LARGE_ONES = 32 << 20
 
 # Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right.
 _ACCENTED_RANGE = re.compile("\\[[^\\]]*?(.-[\u00c0-\u024f\u1e00-\u1eff]|[\u00c0-\u024f\u1e00-\u1eff]-[^\\]])")
@@ -49,16 +51,30 @@ def compile_expression(pattern: str, *, raw: bool = False) -> re2._Regexp:
     """
     if len(pattern) > MAX_LENGTH:
         raise ExpressionError(f"the expression has more than {MAX_LENGTH} characters", "use a list file and `in_list:`")
+    try:
+        return _compile(pattern, raw, _MEMORY)
+    except re2.error as error:
+        if "too large" not in _text(error):
+            raise _explain(pattern, error) from None
+    try:
+        return _compile(pattern, raw, _MEMORY_OF_LARGE_ONES)
+    except re2.error as error:
+        raise _explain(pattern, error) from None
+
+
+def _compile(pattern: str, raw: bool, memory: int) -> re2._Regexp:
     options = re2.Options()
     options.never_capture = True
     options.log_errors = False
-    options.max_mem = _MAX_MEMORY
+    options.max_mem = memory
     if raw:
         options.encoding = re2.Options.Encoding.LATIN1
-    try:
-        return re2.compile(pattern.encode("utf-8", "surrogatepass"), options)
-    except re2.error as error:
-        raise _explain(pattern, error) from None
+    return re2.compile(pattern.encode("utf-8", "surrogatepass"), options)
+
+
+def _text(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
 
 
 def _explain(pattern: str, error: Exception) -> ExpressionError:
@@ -67,8 +83,7 @@ def _explain(pattern: str, error: Exception) -> ExpressionError:
         if found:
             at = found.start(1) + 1
             return ExpressionError(f"{name} ({found[1]!r} at character {at}) is not supported in expressions", advice)
-    reason = error.args[0] if error.args else error
-    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    text = _text(error)
     if "repetition size" in text:
         return ExpressionError(
             f"the expression repeats something too often: {text}", "at most 1000 times, or `length:`"

@@ -16,7 +16,7 @@ from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
 from filterproxy.ruleset.prefilter import Places
-from filterproxy.ruleset.targets import domain_values, identity
+from filterproxy.ruleset.targets import identity
 
 Evidence = tuple[str, ...]
 Wake = frozenset[int] | None  # expressions of which one must be a candidate; None: it may hold without any
@@ -337,11 +337,6 @@ def relation_question(first: str, second: str, *, same: bool) -> Question:
         return min(left & right) if same else f"{min(left)} {min(right)}"
 
     return Question(ask)
-
-
-def list_evidence(facts: Facts, fields: tuple[Field, ...], file: ListFile) -> str | None:
-    """Return the first text of the fields that is listed."""
-    return next((text for text in domain_values(facts, fields) if file.entries.has_word(text)), None)
 
 
 @dataclass(slots=True)

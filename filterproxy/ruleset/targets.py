@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Any
 
 from filterproxy.core.envelope import domain_of
 from filterproxy.message import Attachment, Mailbox, Url, parse_addresses
@@ -191,13 +190,3 @@ def html_links(facts: Facts) -> int:
 def html_images(facts: Facts) -> int:
     """Return the number of images in all HTML parts."""
     return sum(len(document.images) for document in facts.message.html)
-
-
-def client_address(facts: Facts) -> str:
-    """Return the client's IP address, empty when unknown."""
-    return facts.transaction.client.address
-
-
-def domain_values(facts: Facts, fields: Iterable[Field]) -> list[Any]:
-    """Return all texts of the fields."""
-    return [value.text for field in fields for item in facts.values(field) for value in item]

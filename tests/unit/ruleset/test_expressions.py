@@ -59,6 +59,13 @@ def test_raw_expressions_see_bytes():
     assert not compile_expression(r"\xE8").search(b"\xe8")
 
 
+def test_a_large_expression_is_no_problem_and_a_huge_one_is_said():
+    words = "|".join(f"word{number}{'xyz' * 3}" for number in range(1000))
+    assert compile_expression(words).search(b"a word999xyzxyzxyz")
+    with pytest.raises(ExpressionError, match="pattern too large"):
+        compile_expression(r"(?:\pL\pN\pL\pN\pL\pN){900}")
+
+
 def test_alternatives_and_literal_texts():
     assert any_of(["a|b", "c"]) == "(?:a|b)|(?:c)"
     assert compile_expression(literally(["1+1", "a.b"])).search(b"x 1+1").group() == b"1+1"
