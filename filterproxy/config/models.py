@@ -36,7 +36,7 @@ class NextHop(Model):
     connect_timeout: Seconds = Field(10.0, gt=0, description="Until the connection stands.")
     command_timeout: Seconds = Field(30.0, gt=0, description="For the reply to one command, the greeting included.")
     data_timeout: Seconds = Field(60.0, gt=0, description="From the final dot to the next hop's reply.")
-    pool_size: int = Field(0, ge=0, description="Idle connections kept a worker; 0 opens one a session.")
+    pool_size: int = Field(4, ge=0, description="Idle connections kept a worker, for seconds; 0 opens one a session.")
 
 
 def _next_hop(value: Any) -> Any:

@@ -166,11 +166,14 @@ class Relay:
         if not (mail.path.is_ascii or "SMTPUTF8" in connection.extensions):
             return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
         try:
-            return await self._mail(connection, mail, attributes)
+            reply = await self._mail(connection, mail, attributes)
         except NextHopError:
-            # A connection that waited for work may be closed by the next hop just as we use it: that is no failure.
             if not connection.reused:
                 raise
+            reply = None
+        if reply is not None and not (connection.reused and reply.code == replies.CLOSING):
+            return reply
+        # A connection that waited for work, or did much, may be closed by the next hop as we use it: no failure yet.
         self._connection = await self._shared.next_hop.open()
         return await self._mail(self._connection, mail, attributes)
 

@@ -32,8 +32,6 @@ from filterproxy.protocols.smtp.server import (
     State,
 )
 
-_CLOSING = 421
-
 
 class SmtpSession(SmtpWire):
     """One client's connection."""
@@ -248,7 +246,7 @@ class SmtpSession(SmtpWire):
 
     async def _relayed(self, reply: Reply) -> None:
         """Pass on the next hop's reply; after its 421 the client expects us to close."""
-        if reply.code == _CLOSING:
+        if reply.code == replies.CLOSING:
             self.hang_up(reply)
         else:
             self.answer(reply)

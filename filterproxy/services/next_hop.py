@@ -24,8 +24,9 @@ P = ParamSpec("P")
 
 _CHUNK = 256 * 1024
 _QUIT_TIMEOUT = 5.0
-# The next hop's processes are not ours to keep busy with nothing.
-_IDLE_TIME = 10.0
+# The next hop's processes are not ours to keep busy with nothing, nor to keep from a reload for ever.
+_IDLE_TIME = 5.0
+_MAX_AGE = 300.0
 
 
 class NextHop:
@@ -63,7 +64,7 @@ class NextHop:
     def release(self, connection: NextHopConnection) -> None:
         """Take back a connection: kept when all went well on it and there is room, else closed as its state allows."""
         self._idle = [idle for idle in self._idle if idle.ready]
-        if connection.ready and connection.clean and len(self._idle) < self._config.pool_size:
+        if connection.reusable and len(self._idle) < self._config.pool_size:
             connection.rest()
             self._idle.append(connection)
         else:
@@ -105,7 +106,8 @@ class NextHopConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._broken: str = ""
+        self._broken = ""
+        self._opened = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
         self._alarm = Alarm(self._time_is_up)
@@ -124,6 +126,11 @@ class NextHopConnection(asyncio.Protocol):
     def ready(self) -> bool:
         """Tell whether a new transaction may begin."""
         return self.alive and self._client.idle and not self._replies
+
+    @property
+    def reusable(self) -> bool:
+        """Tell whether another session may use the connection."""
+        return self.ready and self.clean and asyncio.get_running_loop().time() - self._opened < _MAX_AGE
 
     @property
     def in_transaction(self) -> bool:
@@ -212,6 +219,7 @@ class NextHopConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio)."""
         self._transport = transport  # type: ignore[assignment]
+        self._opened = asyncio.get_running_loop().time()
         if self._broken:
             self.abort()
 

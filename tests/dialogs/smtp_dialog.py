@@ -56,7 +56,7 @@ async def play(path: Path) -> None:
     pipeline = ScriptedPipeline(*(script_of(line.text) for line in lines if line.letter == "V"))
     trusted, config = _settings(lines)
     async with scripted_next_hop() as hop:
-        config["next_hop"] = {"address": f"127.0.0.1:{hop.port}"} | config.get("next_hop", {})
+        config["next_hop"] = {"address": f"127.0.0.1:{hop.port}", "pool_size": 0} | config.get("next_hop", {})
         listener, port = await start_smtp(pipeline, context=smtp_context(trusted=trusted), **config)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         client = _Client(reader, writer)

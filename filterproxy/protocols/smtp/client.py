@@ -31,9 +31,8 @@ from filterproxy.protocols.smtp.commands import Path
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.lines import encode_command, encode_data
 from filterproxy.protocols.smtp.parameters import Parameter, carried
+from filterproxy.protocols.smtp.replies import CLOSING
 from filterproxy.protocols.smtp.reply_reader import ReplyReader
-
-_SERVICE_CLOSING = 421
 
 
 class State(Enum):
@@ -185,7 +184,7 @@ class SmtpClient:
         return "".join(f" {text}" for text in texts).encode("utf-8", "surrogateescape")
 
     def _received(self, reply: Reply) -> None:
-        if reply.code == _SERVICE_CLOSING:
+        if reply.code == CLOSING:
             self.state = State.CLOSED
             self._waiting.clear()
         elif not self._waiting:

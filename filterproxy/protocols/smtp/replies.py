@@ -8,6 +8,9 @@ from __future__ import annotations
 from filterproxy.core.errors import RemoteProtocolError
 from filterproxy.core.reply import Reply
 
+# The one code after which the other side closes the connection (RFC 5321 section 3.8).
+CLOSING = 421
+
 OK = Reply.of(250, "2.0.0", "Ok")
 BYE = Reply.of(221, "2.0.0", "Bye")
 START_MAIL_INPUT = Reply(354, ("End data with <CR><LF>.<CR><LF>",))
@@ -43,11 +46,11 @@ BARE_NEWLINE_IN_MESSAGE = Reply.of(550, "5.5.2", "Bare <CR> or <LF> received, li
 NUL_IN_MESSAGE = Reply.of(550, "5.6.0", "NUL in the message")
 
 TEMPORARY_FAILURE = Reply.of(451, "4.3.0", "Temporary failure, please try again later")
-UNAVAILABLE = Reply.of(421, "4.3.0", "Temporary failure, please try again later")
-TOO_MANY_CONNECTIONS = Reply.of(421, "4.3.2", "Too many connections, please try again later")
-SHUTTING_DOWN = Reply.of(421, "4.3.2", "Service shutting down, please try again later")
-TIMED_OUT = Reply.of(421, "4.4.2", "Time-out, closing the connection")
-TOO_MANY_ERRORS = Reply.of(421, "4.7.0", "Too many errors")
+UNAVAILABLE = Reply.of(CLOSING, "4.3.0", "Temporary failure, please try again later")
+TOO_MANY_CONNECTIONS = Reply.of(CLOSING, "4.3.2", "Too many connections, please try again later")
+SHUTTING_DOWN = Reply.of(CLOSING, "4.3.2", "Service shutting down, please try again later")
+TIMED_OUT = Reply.of(CLOSING, "4.4.2", "Time-out, closing the connection")
+TOO_MANY_ERRORS = Reply.of(CLOSING, "4.7.0", "Too many errors")
 
 
 def bad_parameter(text: str) -> Reply:

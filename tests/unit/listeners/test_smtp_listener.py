@@ -99,9 +99,19 @@ class TestMessages:
             running.hop.writers[0].transport.abort()
             assert (await (await running.client()).message(b"a\r\n.\r\n")).startswith("250 ")
 
+    @pytest.mark.parametrize("answer", [None, b"421 4.7.0 too much on one connection"])
+    async def test_a_kept_connection_that_ends_when_it_is_used(self, answer: bytes | None) -> None:
+        """The next hop had enough of the connection, not of the message: MAIL is tried again on a new one."""
+        async with proxy(next_hop={"pool_size": 2}) as running:
+            client = await running.client()
+            for number in range(3):
+                assert (await client.message(b"a\r\n.\r\n")).startswith("250 ")
+                assert running.hop.connections == number + 1
+                running.hop.answers["MAIL"] = iter([answer, b"250 2.1.0 ok"]).__next__
+
     async def test_a_client_that_goes_away_during_the_scan(self) -> None:
         script = Script(release=asyncio.Event())
-        async with proxy(ScriptedPipeline(script)) as running:
+        async with proxy(ScriptedPipeline(script), next_hop={"pool_size": 0}) as running:
             client = await running.client()
             await client.envelope()
             await client.say("DATA")

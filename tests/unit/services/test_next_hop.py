@@ -21,7 +21,7 @@ A = MailPath("a@example.org", b"a@example.org")
 
 
 def next_hop(hop: Sink, **settings: object) -> NextHop:
-    config = NextHopConfig.model_validate({"address": f"127.0.0.1:{hop.port}", **settings})
+    config = NextHopConfig.model_validate({"address": f"127.0.0.1:{hop.port}", "pool_size": 0, **settings})
     return NextHop(config, lambda: "mx.example.org")
 
 
@@ -146,13 +146,12 @@ class TestPool:
             service.release(first)
             assert await service.connect() is first
             service.release(first)
-            second = await service.open()
-            service.release(second)
-            assert second._client.state is not first._client.state or not second.ready
+            service.release(await service.open())
             service.close()
             async with asyncio.timeout(5):
                 await hop.quiet.wait()
             assert hop.connections == 2
+            assert [command for command in hop.commands if command == b"QUIT"] == [b"QUIT"] * 2
 
     async def test_one_with_a_refusal_is_not(self) -> None:
         async with sink(answers={"MAIL": b"550 no"}) as hop:
@@ -172,6 +171,14 @@ class TestPool:
             async with asyncio.timeout(5):
                 while made.ready:
                     await asyncio.sleep(0)
+            assert await service.connect() is not made
+
+    async def test_an_old_one_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_MAX_AGE", 0.0)
+        async with sink() as hop:
+            service = next_hop(hop, pool_size=1)
+            made = await service.connect()
+            service.release(made)
             assert await service.connect() is not made
 
     async def test_an_idle_one_is_not_kept_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
