@@ -19,6 +19,7 @@ from filterproxy.classifier.model import Learned
 from filterproxy.classifier.threshold import HamScores, Threshold
 
 BITS = 18
+_LARGEST = 1e9
 PEERS: Mapping[str, Callable[[], Any]] = {
     "multinomial-nb": MultinomialNB,
     "complement-nb": ComplementNB,
@@ -39,9 +40,12 @@ class PeerModel:
         if not self.examples.spam + self.examples.ham:
             return 0.0
         if hasattr(self._estimator, "decision_function"):
-            return float(self._estimator.decision_function(_row(features))[0])
-        ham, spam = self._estimator.predict_joint_log_proba(_row(features))[0]
-        return float(spam - ham)
+            score = float(self._estimator.decision_function(_row(features))[0])
+        else:
+            ham, spam = self._estimator.predict_joint_log_proba(_row(features))[0]
+            score = float(spam - ham)
+        # A class without examples has log-probabilities without bounds.
+        return min(max(score, -_LARGEST), _LARGEST) if score == score else 0.0
 
     def learn(self, features: Features, is_spam: bool) -> Learned:
         """Learn one message."""
