@@ -71,7 +71,9 @@ class SmtpSession(SmtpWire):
         """Lead the session from greeting to end."""
         log, metrics, session = self._context.log, self._context.metrics, self.mail_session
         metrics.session_opened("smtp")
-        log.connect(session.id, "smtp", session.client.address)
+        if not self._trusted:
+            # The MTA in front of us has logged its client already, and its own connection tells nobody anything.
+            log.connect(session.id, "smtp", session.client.address)
         try:
             if await self._greet():
                 await self._serve()

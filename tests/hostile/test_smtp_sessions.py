@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -245,13 +246,18 @@ class TestLimits:
 
 
 class TestForgedFacts:
-    async def test_xforward_from_a_stranger(self) -> None:
-        async with proxy(context=smtp_context(trusted=False)) as running:
+    async def test_xforward_from_a_stranger(self, tmp_path: Path) -> None:
+        context = smtp_context(trusted=False, log_to=str(tmp_path / "log"))
+        async with proxy(context=context) as running:
             client = await running.client()
             assert (await client.say("XFORWARD ADDR=127.0.0.2 NAME=localhost")).startswith("550 5.7.0 ")
             await client.message(b"a\r\n.\r\n")
             transaction = running.pipeline.scans[0].transaction
             assert (transaction.client.address, transaction.client.name) == ("127.0.0.1", "")
+        assert context.log.flush()
+        log = (tmp_path / "log").read_text()
+        assert "connect: listener=smtp client=unknown[127.0.0.1]" in log
+        assert "550 5.7.0 XFORWARD is not allowed from this client" in log
 
     async def test_xforward_makes_a_client_local_or_not(self) -> None:
         from ipaddress import ip_network
