@@ -48,6 +48,9 @@ class SmtpLimits(Model):
 
     message_size: Size = Field(50_000_000, ge=1, description="Larger messages get 552.")
     recipients: int = Field(1000, ge=1, description="Recipients of a message; more get 452.")
+    hops: int = Field(
+        50, ge=1, description="Received fields of a message; one with more runs in a circle and gets 554."
+    )
     line_length: int = Field(65_536, ge=1000, description="Octets of one body line, without its line end.")
     command_length: int = Field(2048, ge=512, description="Octets of one command line.")
     connections: int = Field(500, ge=1, description="Open sessions a worker; more get 421.")

@@ -20,6 +20,7 @@ from filterproxy.observability.maillog import MailLog
 from filterproxy.pipeline import Scan, Verdict
 from filterproxy.protocols.smtp import replies
 from filterproxy.protocols.smtp.extensions import Extensions
+from filterproxy.protocols.smtp.hops import hop_count
 from filterproxy.protocols.smtp.lines import Fault, MessageData, normalize_newlines
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
 from filterproxy.protocols.smtp.server import Mail, Rcpt
@@ -86,11 +87,11 @@ class Relay:
 
     async def judge(self, data: MessageData) -> bytes | Reply:
         """Return the message to relay, or the reply that ends the transaction without it."""
-        refusal = self._refusal(data)
+        raw = normalize_newlines(data.raw) if self._shared.normalize_newlines else data.raw
+        refusal = self._refusal(data) or self._loop(raw)
         if refusal is not None:
             return self._refuse(refusal)
         assert self._scan is not None
-        raw = normalize_newlines(data.raw) if self._shared.normalize_newlines else data.raw
         verdict = self._verdict = await self._scan.finish(raw)
         if verdict.action is Action.DISCARD:
             return replies.OK
@@ -230,6 +231,9 @@ class Relay:
             return replies.BARE_NEWLINE_IN_MESSAGE
         return replies.NUL_IN_MESSAGE if data.has_hidden_end else None
         return None
+
+    def _loop(self, raw: bytes) -> Reply | None:
+        return replies.TOO_MANY_HOPS if hop_count(raw) > self._shared.config.limits.hops else None
 
     def _refuse(self, reply: Reply) -> Reply:
         """Log that we refuse the message ourselves; return the reply."""

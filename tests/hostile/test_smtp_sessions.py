@@ -73,6 +73,23 @@ class TestLongLines:
             assert (await client.message(b"x" * 100_000 + b"\r\n.\r\n")).startswith("250 ")
 
 
+class TestLoops:
+    @pytest.mark.parametrize(("hops", "code"), [(50, "250"), (51, "554"), (60, "554"), (20_000, "554")])
+    async def test_a_message_that_runs_in_a_circle(self, hops: int, code: str) -> None:
+        async with proxy() as running:
+            client = await running.client()
+            began = asyncio.get_running_loop().time()
+            reply = await client.message(b"Received: from a by b\r\n" * hops + b"\r\nReceived: x\r\n.\r\n")
+            assert reply.startswith(code)
+            assert asyncio.get_running_loop().time() - began < 1.0
+            assert len(running.hop.accepted) == (code == "250")
+
+    async def test_a_content_filter_keeps_it_in_the_queue(self) -> None:
+        async with proxy(mode="after_queue") as running:
+            client = await running.client()
+            assert (await client.message(b"Received: a\r\n" * 51 + b".\r\n")).startswith("451 4.4.6 ")
+
+
 class TestEarlyTalk:
     async def test_before_the_greeting(self) -> None:
         async with proxy() as running:

@@ -43,6 +43,7 @@ NO_INTERNATIONAL_ADDRESSES = Reply.of(553, "5.6.7", "Internationalized addresses
 TOO_LARGE = Reply.of(552, "5.3.4", "Message size exceeds the limit")
 BODY_LINE_TOO_LONG = Reply.of(500, "5.6.0", "A line of the message is too long")
 BARE_NEWLINE_IN_MESSAGE = Reply.of(550, "5.5.2", "Bare <CR> or <LF> received, lines end with <CR><LF>")
+TOO_MANY_HOPS = Reply.of(554, "5.4.6", "Too many hops, the message runs in a circle")
 NUL_IN_MESSAGE = Reply.of(550, "5.6.0", "NUL in the message")
 
 TEMPORARY_FAILURE = Reply.of(451, "4.3.0", "Temporary failure, please try again later")
