@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from filterproxy.classifier.features import TABLE_BITS, VIEWS, Features, WordView
-from filterproxy.classifier.hashing import to_slots
+from filterproxy.classifier.features import VIEWS, Features, WordView
 from filterproxy.classifier.model import Model
 
 
@@ -35,11 +34,8 @@ def strongest(model: Model, features: Features, view: WordView, count: int) -> t
     if not features.words.size or not count:
         return [], []
     weights = model.learners["words"].contributions(features.words, model.examples) / len(VIEWS)
-    slots = to_slots(view.hashes, TABLE_BITS["words"])
-    reasons = []
-    for place in _extremes(weights, count):
-        made_of = int(np.argmax(slots == features.words[place]))
-        reasons.append(Reason(view.describe(made_of), float(weights[place])))
+    order = _extremes(weights, count)
+    reasons = [Reason(view.describe(int(features.words[place])), float(weights[place])) for place in order]
     spam = [reason for reason in reasons if reason.weight > 0]
     ham = [reason for reason in reversed(reasons) if reason.weight < 0]
     return spam[:count], ham[:count]

@@ -33,6 +33,9 @@ TEXT_GRAM = 4
 MAX_HEADERS = 60
 MAX_HEADER_VALUE = 1_000
 MAX_HIDDEN = 4_000
+# A body of fewer bytes or words is not halved.
+SHORTEST_HALF = 250
+FEWEST_WORDS = 40
 
 _HEADER_SPAN = 65_536
 _FROM_LINE = re.compile(rb"From [^\n]*\n")
@@ -42,11 +45,16 @@ _SALT_FACTOR = 0xD6E8FEB86659FD93
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The slots of one message in each view's table, distinct and ascending."""
+    """The slots of one message in each view's table, distinct and ascending.
+
+    `beginning` is the same of the message without the second half of its body, when that is long enough to be halved: a
+    spam with good words added at its end is still spam there.
+    """
 
     raw: Slots
     text: Slots
     words: Slots
+    beginning: Features | None = None
 
     def view(self, name: str) -> Slots:
         """Return the slots of one of VIEWS."""
@@ -61,23 +69,36 @@ def extract(message: Message) -> Features:
 def extract_with_words(message: Message) -> tuple[Features, WordView]:
     """Return the features of a message and the words behind them, for an explanation."""
     view = WordView(message)
-    raw = to_slots(gram_hashes(raw_view(message.raw), RAW_GRAM), TABLE_BITS["raw"])
-    text = to_slots(gram_hashes(text_view(message), TEXT_GRAM), TABLE_BITS["text"])
-    words = to_slots(view.hashes, TABLE_BITS["words"])
-    return Features(unique(raw), unique(text), unique(words)), view
+    raw, first_raw = _byte_slots("raw", *raw_view(message.raw))
+    text, first_text = _byte_slots("text", *text_view(message))
+    words, first_words = view.slots()
+    beginning = Features(unique(first_raw), unique(first_text), unique(first_words)) if view.has_halves else None
+    return Features(unique(raw), unique(text), unique(words), beginning), view
 
 
-def raw_view(raw: bytes) -> bytes:
-    """Return the bytes that the raw view is made of."""
+def raw_view(raw: bytes) -> tuple[bytes, int]:
+    """Return the bytes that the raw view is made of, and where the body begins in them."""
     data = strip_verdict_headers(raw[:_HEADER_SPAN].replace(b"\r\n", b"\n"))
     match = _FROM_LINE.match(data)
-    return data[match.end() :][:RAW_BYTES] if match else data[:RAW_BYTES]
+    data = data[match.end() :][:RAW_BYTES] if match else data[:RAW_BYTES]
+    end = data.find(b"\n\n")
+    return data, len(data) if end < 0 else end + 2
 
 
-def text_view(message: Message) -> bytes:
-    """Return the bytes that the text view is made of: subject and visible text, in lower case and UTF-8."""
-    text = f"{message.subject}\n{message.text[: 2 * TEXT_CHARACTERS]}".replace("\r\n", "\n")
-    return text[:TEXT_CHARACTERS].lower().encode("utf-8", "replace")
+def text_view(message: Message) -> tuple[bytes, int]:
+    """Return subject and visible text, in lower case and UTF-8, and where the text begins."""
+    subject = f"{message.subject[:TEXT_CHARACTERS]}\n"
+    text = message.text[: 2 * TEXT_CHARACTERS].replace("\r\n", "\n")[: TEXT_CHARACTERS - len(subject)]
+    begin = subject.lower().encode("utf-8", "replace")
+    return begin + text.lower().encode("utf-8", "replace"), len(begin)
+
+
+def _byte_slots(view: str, data: bytes, body: int) -> tuple[Slots, Slots]:
+    """Return the slots of all bytes, and of those before the second half of the body."""
+    length = {"raw": RAW_GRAM, "text": TEXT_GRAM}[view]
+    slots = to_slots(gram_hashes(data, length), TABLE_BITS[view])
+    middle = body + max(SHORTEST_HALF, (len(data) - body) // 2)
+    return slots, slots[: max(0, middle - length + 1)].copy()
 
 
 class WordView:
@@ -88,29 +109,44 @@ class WordView:
         self.segments = list(_segments(message, fields[:MAX_HEADERS]))
         self.words: Words = find_words(self.segments)
         self.structure = list(structure_features(message, fields))
-        pairs = [pair_hashes(self.words, distance) for distance in range(1, WINDOW)]
-        hashes = np.concatenate((self.words.hashes, *pairs, _string_hashes(self.structure)))
-        # 0 stands for a pair across two texts.
-        self._kept = hashes != 0
-        self.hashes: Hashes = hashes[self._kept]
+        self._pairs = [pair_hashes(self.words, distance) for distance in range(1, WINDOW)]
+        self._structure = _string_hashes(self.structure)
+        body = min(len(fields), MAX_HEADERS)
+        begin, end = np.searchsorted(self.words.segments, [body, body + 1])
+        self._middle = int(begin) + max(FEWEST_WORDS, int(end - begin) // 2)
+        self.has_halves = self._middle < end
 
-    def describe(self, number: int) -> str:
-        """Return what hash `number` was made of: a word (after its header field's name), a pair, or a fact."""
-        place, words = int(np.flatnonzero(self._kept)[number]), len(self.words.hashes)
-        if place < words:
-            return self._label(place) + self.words.word(place)
-        place -= words
-        for distance in range(1, WINDOW):
-            pairs = max(0, words - distance)
-            if place < pairs:
+    def slots(self) -> tuple[Slots, Slots]:
+        """Return the slots of everything, and of all but the second half of the body and what HTML hides."""
+        first = [self.words.hashes[: self._middle]]
+        first += [pairs[: max(0, self._middle - distance)] for distance, pairs in enumerate(self._pairs, 1)]
+        return self._to_slots([self.words.hashes, *self._pairs]), self._to_slots(first)
+
+    def _to_slots(self, hashes: list[Hashes]) -> Slots:
+        joined = np.concatenate((*hashes, self._structure))
+        # 0 stands for a pair across two texts.
+        return to_slots(joined[joined != 0], TABLE_BITS["words"])
+
+    def describe(self, slot: int) -> str:
+        """Return what a slot was made of: a word (after its header field's name), a pair, or a structural fact."""
+        for distance, hashes in enumerate((self.words.hashes, *self._pairs)):
+            place = _place(hashes, slot)
+            if place >= 0 and hashes[place]:
                 gap = " … " if distance > 1 else " "
-                return self._label(place) + self.words.word(place) + gap + self.words.word(place + distance)
-            place -= pairs
-        return f"<{self.structure[place]}>"
+                second = gap + self.words.word(place + distance) if distance else ""
+                return self._label(place) + self.words.word(place) + second
+        return f"<{self.structure[_place(self._structure, slot)]}>"
 
     def _label(self, word: int) -> str:
         label = self.segments[int(self.words.segments[word])].label
         return f"{label}:" if label else ""
+
+
+def _place(hashes: Hashes, slot: int) -> int:
+    """Return the first place of a slot among hashes, -1 when it is not there."""
+    slots = to_slots(hashes, TABLE_BITS["words"])
+    place = int(np.argmax(slots == slot)) if slots.size else 0
+    return place if slots.size and slots[place] == slot else -1
 
 
 def _segments(message: Message, fields: Iterable[Header]) -> Iterator[Segment]:

@@ -1,5 +1,8 @@
 """The classifier: three views of a message, each with its table, and the mean of their log-odds.
 
+A message is as spammy as the more spammy of two things: all of it, and what remains without the second half of its
+body. Good words added at the end of a spam do not help it then.
+
 The rule: this module needs numpy alone, for learning as for scoring; where the arrays live (memory, a model file, a
 file mapped by all workers) is decided by whoever builds the model.
 """
@@ -42,18 +45,24 @@ class Model:
         return tuple(self.learners[view].score(features.view(view), self.examples) for view in VIEWS)
 
     def score(self, features: Features) -> float:
-        """Return the log-odds of spam: the mean of the views; 0 for a model that has learned nothing."""
-        return math.fsum(self.view_scores(features)) / len(VIEWS)
+        """Return the log-odds of spam; 0 for a model that has learned nothing."""
+        return self._combined(features, self.view_scores(features))
+
+    def _combined(self, features: Features, scores: tuple[float, ...]) -> float:
+        whole = math.fsum(scores) / len(VIEWS)
+        if features.beginning is None:
+            return whole
+        return max(whole, math.fsum(self.view_scores(features.beginning)) / len(VIEWS))
 
     def learn(self, features: Features, is_spam: bool) -> Learned:
         """Learn one message; each view learns from its own error."""
         scores = self.view_scores(features)
+        score = self._combined(features, scores)
         gradients = tuple(
-            self.learners[view].learn(features.view(view), is_spam, score)
-            for view, score in zip(VIEWS, scores, strict=True)
+            self.learners[view].learn(features.view(view), is_spam, view_score)
+            for view, view_score in zip(VIEWS, scores, strict=True)
         )
         self.examples.count(is_spam)
-        score = math.fsum(scores) / len(VIEWS)
         if not is_spam:
             self.ham_scores.add(score)
         return Learned(score, gradients)

@@ -1,5 +1,7 @@
 """The model: the mean of three views, learning online, and the threshold that follows."""
 
+from dataclasses import replace
+
 import pytest
 
 from filterproxy.classifier.features import Features, extract
@@ -7,7 +9,7 @@ from filterproxy.classifier.learner import Examples
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.threshold import BASE, ENOUGH, HIGHEST, HamScores, Threshold
 from filterproxy.message import Message
-from tests.unit.classifier.mail import make_mail
+from tests.unit.classifier.mail import HAM_WORDS, make_mail
 
 
 def features_of(number: int, is_spam: bool) -> Features:
@@ -28,8 +30,22 @@ def test_unseen_mail_is_told_apart(model: Model) -> None:
 
 
 def test_the_score_is_the_mean_of_the_views(model: Model) -> None:
-    features = features_of(100, True)
+    features = replace(features_of(100, True), beginning=None)
     assert model.score(features) == pytest.approx(sum(model.view_scores(features)) / 3)
+
+
+def test_good_words_at_the_end_do_not_help(model: Model) -> None:
+    spam = make_mail(100, True)
+    padded = spam + (" ".join(HAM_WORDS * 6) + "\n").encode()
+    features = extract(Message(padded))
+    assert features.beginning is not None
+    whole = model.score(replace(features, beginning=None))
+    assert model.score(features) > whole + 1
+    assert model.score(features) > 0
+
+
+def test_a_short_message_is_not_halved() -> None:
+    assert extract(Message(b"Subject: x\n\nat noon?\n")).beginning is None
 
 
 def test_a_forgotten_message_leaves_no_trace_in_scores() -> None:
