@@ -79,3 +79,20 @@ def sign(
     options = () if kind == "ed25519" else (padding.PKCS1v15(), Prehashed(algorithm))
     signature = key.sign(hashed, *options)
     return b"DKIM-Signature:" + value.encode() + base64.b64encode(signature) + b"\r\n" + raw
+
+
+@cache
+def _pem() -> bytes:
+    return rsa_key().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def seal(raw: bytes, domain: str, *seen: str) -> bytes:
+    """Return the message with one more ARC set, as a forwarder of that domain adds it who saw these results."""
+    host = f"mx.{domain}"
+    results = "".join(f"; {result}" for result in seen) or "; none"
+    own = f"Authentication-Results: {host}{results}\r\n".encode()
+    fields = dkim.arc_sign(own + raw, b"sel", domain.encode(), _pem(), host.encode())
+    assert fields, "dkimpy seals nothing without a readable Authentication-Results"
+    return b"".join(fields) + own + raw

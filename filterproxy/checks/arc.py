@@ -6,6 +6,7 @@ The one rule: a chain proves who sealed it and nothing else; only a sealer the a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from pydantic import Field, field_validator
 
@@ -45,15 +46,16 @@ class ArcCheck(Check[ArcConfig]):
     stage = Stage.MESSAGE
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
-        """Return the chain's symbol, and ARC_TRUSTED when its newest sealer is trusted."""
+        """Return the chain's symbol, and ARC_TRUSTED with the trusted sealers, newest first, up to one who is not."""
         if self.context.site.offline:
             return []
         found = await verify_arc(transaction.require_message(), self.context.resolver, self.context.scan_pool)
         newest = found.sealers[0] if found.sealers else ""
         options = tuple(text for text in (newest, found.reason) if text)
         results = [SymbolResult(_SYMBOLS[found.result].name, options=options, method=_method(found))]
-        if found.result == "pass" and self._trusts(newest):
-            results.append(SymbolResult(_TRUSTED.name, options=(newest,)))
+        trusted = tuple(takewhile(self._trusts, found.sealers))
+        if trusted and found.result == "pass" and found.covers_author:
+            results.append(SymbolResult(_TRUSTED.name, options=trusted))
         return results
 
     def _trusts(self, sealer: str) -> bool:

@@ -1,23 +1,23 @@
 """DMARC: is the domain in From authenticated by SPF or DKIM, and what does its owner want if not?
 
 The one rule: only one, well-formed From whose domain aligns with a pass is a pass; DNS trouble is neither pass nor
-fail.
+fail. A failure stays a failure when a trusted forwarder explains it, but the owner's wish is then not held against the
+message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import Field
 
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
-from filterproxy.core.envelope import domain_of
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message.domains import ascii_domain
 from filterproxy.services.dmarc import Author, Discovery, DnsTrouble, Policy, Record, read_author
-from filterproxy.services.dmarc.discovery import Found
+from filterproxy.services.signatures import sealed_results
 
 _PASS = Symbol("DMARC_PASS", -0.5, "SPF or DKIM authenticates the domain in From")
 _NA = Symbol("DMARC_NA", 0.0, "The domain in From has no DMARC policy, or nothing is known to judge it by")
@@ -34,6 +34,9 @@ _FAILED = {
         "DMARC_POLICY_REJECT", 2.0, "The domain in From is not authenticated; its owner asks for rejection"
     ),
 }
+_FORGIVEN = Symbol(
+    "DMARC_FORGIVEN", 0.0, "The domain in From is not authenticated, but was when a trusted forwarder (ARC) saw it"
+)
 
 
 class DmarcConfig(CheckConfig):
@@ -44,13 +47,16 @@ class DmarcConfig(CheckConfig):
 
 
 class DmarcCheck(Check[DmarcConfig]):
-    """RFC 9989 on the results of spf and dkim: tree walk, alignment, policy."""
+    """RFC 9989 on the results of spf and dkim: tree walk, alignment, policy.
+
+    A failure is forgiven (DMARC_FORGIVEN) when a sealer in `checks.arc.trusted_sealers` saw the author authenticated.
+    """
 
     name = "dmarc"
-    symbols = (_PASS, _NA, _TEMPERROR, _PERMERROR, *_FAILED.values())
+    symbols = (_PASS, _NA, _TEMPERROR, _PERMERROR, _FORGIVEN, *_FAILED.values())
     config_type = DmarcConfig
     stage = Stage.MESSAGE
-    after = frozenset({"spf", "dkim"})
+    after = frozenset({"spf", "dkim", "arc"})
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the one DMARC symbol of the message."""
@@ -86,33 +92,66 @@ async def _judge(discovery: Discovery, domain: str, transaction: Transaction) ->
         return _result(_NA, "none", domain)
     if not found.record.usable:
         return _result(_PERMERROR, "permerror", domain, f"the record of {found.domain} asks for nothing valid")
-    if await _any_aligned(discovery, domain, found.record, _identifiers(transaction, "pass")):
+    results = [result for result in transaction.methods() if _counts(result, transaction)]
+    if await _any_aligned(discovery, domain, found.record, _identifiers(results, "pass")):
         return _result(_PASS, "pass", domain)
-    if await _any_aligned(discovery, domain, found.record, _identifiers(transaction, "temperror")):
+    if await _any_aligned(discovery, domain, found.record, _identifiers(results, "temperror")):
         return _result(_TEMPERROR, "temperror", domain, "an aligned identifier could not be checked")
     if not transaction.client.address:
         # Without the client's address SPF was not asked, so nothing is known against the message.
         return _result(_NA, "none", domain, "no client address")
-    return await _failed(discovery, domain, found)
-
-
-async def _failed(discovery: Discovery, domain: str, found: Found) -> SymbolResult:
     policy = await discovery.policy(domain, found)
+    forwarder = await _trusted_witness(discovery, domain, found.record, transaction)
+    if forwarder:
+        return _result(_FORGIVEN, "fail", domain, forwarder, policy, ("policy.override", "trusted_forwarder"))
     return _result(_FAILED[policy], "fail", domain, f"policy of {found.domain}", policy)
 
 
-def _identifiers(transaction: Transaction, word: str) -> Iterator[tuple[str, str]]:
-    """Yield (method, domain) of the identities with that result: d= of DKIM, MAIL FROM of SPF or HELO without one."""
-    null_sender = not transaction.envelope.mail_from
-    for result in transaction.methods():
-        if result.result != word:
-            continue
+async def _trusted_witness(discovery: Discovery, domain: str, record: Record, transaction: Transaction) -> str:
+    """Return which trusted sealer saw the author authenticated, empty when none did.
+
+    The newest sealer mostly got the message from another one already; an older one's word counts as long as everybody
+    after it is trusted too, which is what ARC_TRUSTED lists.
+    """
+    arc = transaction.outcomes.get("arc")
+    trusted = next((result.options for result in arc.results if result.name == "ARC_TRUSTED"), ()) if arc else ()
+    message = transaction.require_message()
+    newest = message.headers.count("arc-authentication-results")
+    for instance, sealer in zip(range(newest, 0, -1), trusted, strict=False):
+        seen = [found for found in sealed_results(message, instance) if _says_mail_from(found)]
+        verdicts = {result.result for result in seen if result.method == "dmarc" and _author_of(result) == domain}
+        if "pass" in verdicts:
+            return f"trusted forwarder {sealer} (i={instance}) saw dmarc=pass"
+        if not verdicts and await _any_aligned(discovery, domain, record, _identifiers(seen, "pass")):
+            return f"trusted forwarder {sealer} (i={instance}) saw an aligned pass"
+    return ""
+
+
+def _says_mail_from(result: MethodResult) -> bool:
+    """Tell whether a result that others saw is no mere pass of SPF for a HELO name."""
+    return result.method != "spf" or bool(result.property("smtp.mailfrom"))
+
+
+def _author_of(result: MethodResult) -> str:
+    return ascii_domain(result.property("header.from").rpartition("@")[2])
+
+
+def _counts(result: MethodResult, transaction: Transaction) -> bool:
+    """Tell whether DMARC reads the result: SPF's of HELO only without a MAIL FROM."""
+    return result.method != "spf" or bool(result.property("smtp.mailfrom")) or not transaction.envelope.mail_from
+
+
+def _identifiers(results: Iterable[MethodResult], word: str) -> Iterator[tuple[str, str]]:
+    """Yield (method, domain) of the identities with that result: d= of DKIM (or of i=), MAIL FROM or HELO of SPF."""
+    for result in results:
         if result.method == "dkim":
-            yield "dkim", ascii_domain(result.property("header.d"))
-        elif result.method == "spf" and result.property("smtp.mailfrom"):
-            yield "spf", ascii_domain(domain_of(result.property("smtp.mailfrom")))
-        elif result.method == "spf" and null_sender:
-            yield "spf", ascii_domain(result.property("smtp.helo"))
+            name = result.property("header.d") or result.property("header.i").rpartition("@")[2]
+        elif result.method == "spf":
+            name = result.property("smtp.mailfrom").rpartition("@")[2] or result.property("smtp.helo")
+        else:
+            continue
+        if result.result == word and name:
+            yield result.method, ascii_domain(name)
 
 
 async def _any_aligned(
@@ -136,9 +175,12 @@ async def _any_aligned(
     return False
 
 
-def _result(symbol: Symbol, word: str, domain: str, reason: str = "", policy: Policy | None = None) -> SymbolResult:
+def _result(
+    symbol: Symbol, word: str, domain: str, reason: str = "", policy: Policy | None = None, *more: tuple[str, str]
+) -> SymbolResult:
     properties = [("header.from", domain)] if domain else []
     if policy is not None:
         properties.append(("policy.dmarc", policy.name.lower()))
+    properties += more
     options = tuple(text for text in (domain, reason) if text)
     return SymbolResult(symbol.name, options=options, method=MethodResult("dmarc", word, tuple(properties), reason))

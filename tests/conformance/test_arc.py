@@ -56,3 +56,11 @@ async def test_with_a_real_server(keys, test):
             assert await verify(test, resolver) == expected(test)
         finally:
             await resolver.close()
+
+
+async def test_a_signature_without_from_says_nothing_of_the_author():
+    (case,) = (case for case in CASES if case.id == "ams_fields_h_empty")
+    keys, test = case.values
+    resolver = FakeResolver({(name, "TXT"): [text.encode()] for name, text in keys.items()})
+    found = await verify_arc(Message(test["message"].encode().replace(b"\n", b"\r\n")), resolver, FakeScanPool())
+    assert (found.result, found.covers_author) == ("pass", False)

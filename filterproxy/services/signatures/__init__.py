@@ -4,8 +4,8 @@ What dkimpy leaves open (RFC 8301's floors, key restrictions, `l=`, quadratic ex
 closed here; its result is a word of RFC 8601 and a reason, never an exception.
 """
 
-from filterproxy.services.signatures.arc import ArcResult, verify_arc
+from filterproxy.services.signatures.arc import ArcResult, sealed_results, verify_arc
 from filterproxy.services.signatures.result import SignatureResult
 from filterproxy.services.signatures.verify import verify_dkim
 
-__all__ = ["ArcResult", "SignatureResult", "verify_arc", "verify_dkim"]
+__all__ = ["ArcResult", "SignatureResult", "sealed_results", "verify_arc", "verify_dkim"]

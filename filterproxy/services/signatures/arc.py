@@ -14,11 +14,13 @@ from typing import Any
 import dkim
 from dkim.util import InvalidTagValueList, parse_tag_value
 
+from filterproxy.core.authentication import MethodResult
 from filterproxy.core.ports import Resolver, ScanPool
 from filterproxy.message import Message
-from filterproxy.services.signatures.content import RELAXED, Field, SignedContent, sha256_of, unfolded
+from filterproxy.services.signatures.content import RELAXED, Field, SignedContent, sha256_of, unfolded, with_crlf
 from filterproxy.services.signatures.keys import Keys, fetch_keys, key_name
 from filterproxy.services.signatures.result import SignatureProblem
+from filterproxy.services.signatures.results_text import read_results
 from filterproxy.services.signatures.signature import MAX_FIELD, decode_base64, read_canonicalisation
 from filterproxy.services.signatures.verify import INLINE_SIZE, check_body
 
@@ -38,13 +40,13 @@ _Place = tuple[bytes, int]
 class ArcResult:
     """A chain's result: `pass`, `fail`, `none` or `temperror`; `sealers` are the d= of its seals, newest first.
 
-    `authentication_results` is the text of the newest ARC-Authentication-Results: what the last sealer saw (untrusted).
+    `covers_author` tells whether the newest signature covers From: only then the seals say anything of the author.
     """
 
     result: str
     reason: str = ""
     sealers: tuple[str, ...] = ()
-    authentication_results: str = ""
+    covers_author: bool = False
 
     @property
     def instance(self) -> int:
@@ -67,8 +69,20 @@ async def verify_arc(message: Message, resolver: Resolver, pool: ScanPool) -> Ar
     keys = await fetch_keys(resolver, sets.key_names())
     chain = _Chain(content, sets, keys)
     result, reason = await pool.run(chain.judge) if message.size > INLINE_SIZE else chain.judge()
-    seen = unfolded(sets.fields[_RESULTS, sets.count].value).partition(b";")[2].strip().decode("utf-8", "replace")
-    return ArcResult(result, reason, sets.sealers(), seen)
+    return ArcResult(result, reason, sets.sealers(), sets.covers_author())
+
+
+def sealed_results(message: Message, instance: int) -> tuple[MethodResult, ...]:
+    """Return what the sealer of that instance says it found (section 4.1.1), of the results that can be read.
+
+    It is worth as much as the chain and the sealer are.
+    """
+    for header in message.headers.all(_RESULTS.decode()):
+        value = unfolded(with_crlf(header.raw_value))
+        found = _INSTANCE.match(value)
+        if found is not None and int(found[1]) == instance:
+            return read_results(value[found.end() :].decode("utf-8", "replace"))
+    return ()
 
 
 class _Sets:
@@ -107,6 +121,11 @@ class _Sets:
         """Return the domains of the seals, newest first."""
         tags = [self.tags[_SEAL, instance] for instance in range(self.count, 0, -1)]
         return tuple(found.get(b"d", b"").decode("utf-8", "replace").lower()[:253] for found in tags)
+
+    def covers_author(self) -> bool:
+        """Tell whether the newest message signature covers From."""
+        signed = self.tags[_MESSAGE_SIGNATURE, self.count].get(b"h", b"")
+        return b"from" in (name.strip().lower() for name in signed.split(b":"))
 
     def for_dkimpy(self) -> list[tuple[bytes, bytes]]:
         """Return the fields as dkimpy's expressions read them best: i= first, single blanks, a semicolon at the end."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import dkim
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from filterproxy.checks.arc import ArcCheck, ArcConfig
 from filterproxy.testing import (
@@ -17,22 +15,16 @@ from filterproxy.testing import (
     make_site,
     make_transaction,
 )
+from tests import signing
 from tests.signing import MESSAGE, key_record, rsa_key
 
-PEM = rsa_key().private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-)
 KEYS = {(f"sel._domainkey.{name}.example", "TXT"): [key_record(rsa_key())] for name in ("one", "two")}
 
 
 def seal(raw: bytes, domain: str, validity: str) -> bytes:
     """Return the message with one more ARC set, as a forwarder of that domain adds it."""
-    host = f"mx.{domain}"
-    seen = f"Authentication-Results: {host}; arc={validity}; dmarc=pass header.from=example.org\r\n".encode()
-    if validity == "none":
-        seen = f"Authentication-Results: {host}; dmarc=pass header.from=example.org\r\n".encode()
-    fields = dkim.arc_sign(seen + raw, b"sel", domain.encode(), PEM, host.encode())
-    return b"".join(fields) + seen + raw
+    seen = () if validity == "none" else (f"arc={validity}",)
+    return signing.seal(raw, domain, *seen, "dmarc=pass header.from=example.org")
 
 
 async def inspect(raw: bytes, resolver=None, *, offline: bool = False, trusted: tuple[str, ...] = ()):
@@ -65,6 +57,20 @@ async def test_only_the_newest_sealer_is_trusted_and_only_when_named(trusted, fi
     raw = seal(seal(MESSAGE, "one.example", "none"), "two.example", "pass")
     names = {result.name for result in await inspect(raw, trusted=trusted)}
     assert ("ARC_TRUSTED" in names) is fires
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sealers"),
+    [
+        (("two.example",), ("two.example",)),
+        (("two.example", "one.example"), ("two.example", "one.example")),
+        (("example",), ("two.example", "one.example")),
+    ],
+)
+async def test_the_trusted_sealers_are_listed_up_to_one_who_is_not(trusted, sealers):
+    raw = seal(seal(MESSAGE, "one.example", "none"), "two.example", "pass")
+    (found,) = (result for result in await inspect(raw, trusted=trusted) if result.name == "ARC_TRUSTED")
+    assert found.options == sealers
 
 
 @pytest.mark.parametrize(

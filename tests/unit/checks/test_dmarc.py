@@ -152,5 +152,5 @@ async def test_offline_nothing_is_asked():
 
 
 def test_the_contract():
-    assert DmarcCheck.after == {"spf", "dkim"}
+    assert DmarcCheck.after == {"spf", "dkim", "arc"}
     assert_check_contract(DmarcCheck(DmarcConfig(), make_context()))
