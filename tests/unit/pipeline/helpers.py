@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from filterproxy.services.clock import SystemClock
-
 from filterproxy.core.action import Action
 from filterproxy.core.check import Check, CheckConfig
 from filterproxy.observability.maillog import open_maillog
 from filterproxy.observability.metrics import Metrics
 from filterproxy.pipeline import Pipeline, PipelineOptions, Recorder, ScoringPolicy, build
+from filterproxy.services.clock import SystemClock
 from filterproxy.testing import FakeScanPool, make_context
 
 
