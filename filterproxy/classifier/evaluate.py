@@ -5,7 +5,7 @@ The rule: a class and a score are decided before the message is learned, and eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -15,6 +15,8 @@ from filterproxy.classifier.reading import Example, read_features
 from filterproxy.classifier.threshold import Class, Threshold
 
 Order = Literal["online", "batch"]
+# Told of example, score and threshold before the example is learned.
+Watch = Callable[[Example, float, float], None]
 
 
 class Classifier(Protocol):
@@ -47,7 +49,11 @@ class Result:
 
 
 def evaluate(
-    examples: Sequence[Example], model: Classifier, protocol: Order = "online", train_first: int | None = None
+    examples: Sequence[Example],
+    model: Classifier,
+    protocol: Order = "online",
+    train_first: int | None = None,
+    watch: Watch = lambda *_: None,
 ) -> Iterator[Result]:
     """Yield the results in index order.
 
@@ -59,17 +65,19 @@ def evaluate(
         for read in read_features(examples[:first]):
             if read.features is not None:
                 model.learn(read.features, read.example.is_spam)
-        yield from _score_then_learn(examples[first:], model, learn=0)
+        yield from _score_then_learn(examples[first:], model, 0, watch)
     else:
-        yield from _score_then_learn(examples, model, learn=len(examples) if train_first is None else train_first)
+        yield from _score_then_learn(examples, model, len(examples) if train_first is None else train_first, watch)
 
 
-def _score_then_learn(examples: Sequence[Example], model: Classifier, learn: int) -> Iterator[Result]:
+def _score_then_learn(examples: Sequence[Example], model: Classifier, learn: int, watch: Watch) -> Iterator[Result]:
     for number, read in enumerate(read_features(examples)):
         example = read.example
         if read.features is None:
             yield Result(example.source.name, example.is_spam, "unsure", 0.0, read.error)
             continue
-        threshold = model.threshold()
-        score = model.learn(read.features, example.is_spam).score if number < learn else model.score(read.features)
+        threshold, score = model.threshold(), model.score(read.features)
+        watch(example, score, threshold.value)
+        if number < learn:
+            model.learn(read.features, example.is_spam)
         yield Result(example.source.name, example.is_spam, threshold.classify(score), score)

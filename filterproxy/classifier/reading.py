@@ -67,4 +67,9 @@ def read_features(examples: Sequence[Example]) -> Iterator[Read]:
 
 def features_of(raw: bytes) -> Features:
     """Return the features of a message to learn; of a huge one, those of its first part."""
-    return extract(Message(raw[:MAX_BYTES], limits=READING, truncated=len(raw) > MAX_BYTES))
+    return extract(message_to_learn(raw))
+
+
+def message_to_learn(raw: bytes) -> Message:
+    """Return what is parsed of a message to learn or to measure."""
+    return Message(raw[:MAX_BYTES], limits=READING, truncated=len(raw) > MAX_BYTES)

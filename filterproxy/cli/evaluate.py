@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from filterproxy.classifier.evaluate import Classifier
     from filterproxy.classifier.metrics import Measures
     from filterproxy.classifier.rows import Scored
+    from filterproxy.classifier.worst import WorstMistakes
 
 
 def evaluate(
@@ -29,6 +30,9 @@ def evaluate(
         int | None, typer.Option(min=0, help="Learn so many messages; batch: half of them unless said.")
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Write `path judge class score` for each message.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report with charts and the worst errors: one HTML file.")
+    ] = None,
     classifier: Annotated[
         str, typer.Option(help="filterproxy, or for comparison: multinomial-nb, complement-nb, sgd.")
     ] = "filterproxy",
@@ -43,7 +47,12 @@ def evaluate(
     if protocol not in ("online", "batch"):
         raise typer.BadParameter(f"{protocol!r} is neither online nor batch", param_hint="--protocol")
     with explain_faults():
-        scored, unreadable = _run(index, protocol, _classifier(classifier, model), train_first, results)
+        tested = _classifier(classifier, model)
+        worst = _watcher(tested) if report else None
+        scored, unreadable = _run(index, protocol, tested, train_first, results, worst)
+        del tested
+        if report:
+            _write_report(report, index, scored, worst)
     from filterproxy.classifier.metrics import measure
 
     measures = measure(scored.rows())
@@ -54,7 +63,12 @@ def evaluate(
 
 
 def _run(
-    index: Path, protocol: Any, model: Classifier, train_first: int | None, results: Path | None
+    index: Path,
+    protocol: Any,
+    model: Classifier,
+    train_first: int | None,
+    results: Path | None,
+    worst: WorstMistakes | None,
 ) -> tuple[Scored, int]:
     from filterproxy.classifier.evaluate import evaluate as run_evaluation
     from filterproxy.classifier.reading import from_index
@@ -62,8 +76,9 @@ def _run(
     from filterproxy.cli.reading import Unreadable, progress
 
     examples, scored, unreadable = from_index(index), Scored(), Unreadable()
+    watch = worst.watch if worst else lambda *_: None
     with _results_file(results) as file, progress(f"{protocol} run", len(examples)) as advance:
-        for result in run_evaluation(examples, model, protocol, train_first):
+        for result in run_evaluation(examples, model, protocol, train_first, watch):
             if file is not None:
                 file.write(result.line() + "\n")
             if result.error:
@@ -73,6 +88,26 @@ def _run(
             advance()
     unreadable.finish()
     return scored, unreadable.count
+
+
+def _watcher(model: Classifier) -> WorstMistakes | None:
+    """Return what keeps the worst errors with their reasons, which only our own model can give."""
+    from filterproxy.classifier.model import Model
+    from filterproxy.classifier.worst import WorstMistakes
+
+    return WorstMistakes(model) if isinstance(model, Model) else None
+
+
+def _write_report(file: Path, index: Path, scored: Scored, worst: WorstMistakes | None) -> None:
+    from filterproxy.classifier.report import render
+    from filterproxy.core.errors import ConfigError
+    from filterproxy.observability.escape import escape
+
+    text = render(f"Evaluation of {escape(str(index), 300)}", scored.rows(), worst.worst_first() if worst else ())
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write: {error.strerror}", file=str(file)) from error
 
 
 @contextmanager

@@ -191,3 +191,20 @@ def test_learn_without_a_usable_state_folder(config: Path, tmp_path: Path) -> No
     result = run("learn", "spam", "-c", config, tmp_path / "mail")
     assert result.exit_code == 75
     assert "cannot write what was learned" in result.stderr
+
+
+def test_evaluate_writes_a_report(tmp_path: Path) -> None:
+    index = write_corpus(tmp_path / "corpus", 40)
+    result = run("evaluate", "--index", index, "--report", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert run("evaluate", "--index", index, "--report", tmp_path / "no" / "report.html").exit_code == 2
+
+
+def test_evaluate_compares_with_scikit_learn(tmp_path: Path) -> None:
+    index = write_corpus(tmp_path / "corpus", 20)
+    result = run("evaluate", "--index", index, "--classifier", "complement-nb", "--report", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    assert "<p>None.</p>" in (tmp_path / "report.html").read_text()
+    assert run("evaluate", "--index", index, "--classifier", "oracle").exit_code == 2
+    assert run("evaluate", "--index", index, "--classifier", "sgd", "--model", tmp_path).exit_code == 2
