@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
 from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
 from filterproxy.classifier.learner import probability
+from filterproxy.classifier.selection import Selection
 from filterproxy.classifier.site_model import SiteModel, open_site_model
 from filterproxy.classifier.threshold import BASE
 from filterproxy.config.paths import resolve_data
-from filterproxy.core.check import Check, CheckConfig
+from filterproxy.core.check import Check, CheckConfig, CheckContext
 from filterproxy.core.errors import CheckError, ConfigError
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
-from filterproxy.core.values import Size
+from filterproxy.core.values import Seconds, Size
 from filterproxy.message import Message
 
 
@@ -30,6 +32,7 @@ class BayesConfig(CheckConfig):
 
     model: str = Field("models/default", description="Folder of the model, relative to the configuration's folder.")
     reasons: int = Field(3, ge=0, le=20, description="How many of the strongest words for and against are shown.")
+    refresh: Seconds = Field(1.0, gt=0, description="How often to look whether `models use` chose another model.")
     pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are scored off the event loop.")
 
 
@@ -53,14 +56,19 @@ class BayesCheck(Check[BayesConfig]):
     )
     config_type = BayesConfig
 
-    _model: SiteModel | None = None
+    def __init__(self, config: BayesConfig, context: CheckContext) -> None:
+        super().__init__(config, context)
+        site = context.site
+        self._selection = Selection(resolve_data(config.model, site.base_dir).absolute(), site.state_dir)
+        self._path = self._selection.configured
+        self._model: SiteModel | None = None
+        self._looked = context.clock.monotonic()
 
     async def start(self) -> None:
         """Map the model; raise ConfigError when it is missing or unusable."""
-        site = self.context.site
-        path = resolve_data(self.config.model, site.base_dir)
         try:
-            self._model = open_site_model(path, site.state_dir, self._warn)
+            self._path = self._selection.current()
+            self._model = self._open(self._path)
         except ConfigError as error:
             error.key = error.key or "checks.bayes.model"
             raise
@@ -71,6 +79,7 @@ class BayesCheck(Check[BayesConfig]):
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the one symbol that fits, with the probability and the strongest words as options."""
+        await self._follow_selection()
         if self._model is None:
             raise CheckError("the model is not loaded")
         message = transaction.require_message()
@@ -79,6 +88,28 @@ class BayesCheck(Check[BayesConfig]):
         else:
             opinion = judge(self._model, message, self.config.reasons)
         return [SymbolResult(opinion.symbol, opinion.weight, opinion.options)]
+
+    async def _follow_selection(self) -> None:
+        """Look, at most once in `refresh` seconds, whether another model was chosen; keep the old one if it is bad."""
+        now = self.context.clock.monotonic()
+        if self._model is None or now - self._looked < self.config.refresh:
+            return
+        self._looked = now
+        try:
+            path = self._selection.current()
+            if path == self._path:
+                return
+            self._path = path
+            model = await self.context.scan_pool.run(self._open, path)
+        except ConfigError as error:
+            self._warn(f"the model stays as it is: {error}")
+            return
+        if self._path == path:
+            self._model = model
+            self.context.log.info("using the model %s", path)
+
+    def _open(self, path: Path) -> SiteModel:
+        return open_site_model(path, self.context.site.state_dir, self._warn)
 
     def _warn(self, text: str) -> None:
         self.context.log.warning("%s", text)

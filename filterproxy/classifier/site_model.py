@@ -6,6 +6,7 @@ when the site's files cannot be used, the model alone is, and somebody is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,9 +51,18 @@ class SiteModel:
 
         An example of a model that was trained elsewhere counts as little as its `trust` says.
         """
-        learned = self.learned
-        rarer = min(self.trust * self.base.spam + learned.spam, self.trust * self.base.ham + learned.ham)
+        rarer = min(self._examples())
         return rarer / (rarer + HALF_EVIDENCE)
+
+    def missing_for(self, evidence: float) -> tuple[int, int]:
+        """Return how many more spam and ham messages must be learned here for that much evidence."""
+        wanted = HALF_EVIDENCE * evidence / (1 - evidence)
+        spam, ham = (max(0, math.ceil(wanted - have - 1e-6)) for have in self._examples())
+        return spam, ham
+
+    def _examples(self) -> tuple[float, float]:
+        learned = self.learned
+        return self.trust * self.base.spam + learned.spam, self.trust * self.base.ham + learned.ham
 
     def _refresh(self) -> None:
         if self._counts is not None:

@@ -14,7 +14,6 @@ from filterproxy.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from filterproxy.classifier.feedback import Feedback, Outcome
-    from filterproxy.config.loader import Loaded
 
 ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file.")]
 Paths = Annotated[
@@ -46,14 +45,14 @@ def forget(paths: Paths, config: ConfigOption = None) -> None:
 
 
 def _apply(config: Path | None, paths: list[str], action: Callable[[Feedback, bytes], Outcome]) -> ExitStatus:
-    from filterproxy.classifier.feedback import Feedback, Outcome
+    from filterproxy.classifier.feedback import Outcome
     from filterproxy.cli.faults import explain_faults
     from filterproxy.cli.reading import Unreadable, progress
     from filterproxy.services.corpus import read_messages
 
     outcomes: Counter[Outcome] = Counter()
     unreadable = Unreadable()
-    with explain_faults(), Feedback(*model_and_state(config)) as feedback, progress("learning", None) as advance:
+    with explain_faults(), _open(config) as feedback, progress("learning", None) as advance:
         for item in read_messages(paths):
             if item.raw is None:
                 unreadable.add(item.name, item.error)
@@ -68,13 +67,9 @@ def _apply(config: Path | None, paths: list[str], action: Callable[[Feedback, by
     return ExitStatus.NO if outcomes[Outcome.UNKNOWN] else ExitStatus.OK
 
 
-def model_and_state(config: Path | None) -> tuple[Path, Path]:
-    """Return the folder of the configured model and the state folder; raises ConfigError."""
-    from filterproxy.app.compose import load_config
-    from filterproxy.checks.bayes import BayesConfig
-    from filterproxy.config.paths import resolve_data
+def _open(config: Path | None) -> Feedback:
+    from filterproxy.classifier.feedback import Feedback
+    from filterproxy.cli.site import selection_of
 
-    loaded: Loaded = load_config(config)
-    bayes = loaded.checks.get("bayes")
-    settings = bayes if isinstance(bayes, BayesConfig) else BayesConfig()
-    return resolve_data(settings.model, loaded.base_dir), loaded.state_dir
+    selection = selection_of(config)[0]
+    return Feedback(selection.current(), selection.state_dir)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from filterproxy import __version__
-from filterproxy.cli import config, rules
+from filterproxy.cli import config, models, rules
 from filterproxy.cli.check_config import check_config
 from filterproxy.cli.evaluate import evaluate
 from filterproxy.cli.explain import explain
@@ -21,6 +21,7 @@ from filterproxy.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A spam filter in front of a real mail server.")
 app.add_typer(config.app, name="config")
+app.add_typer(models.app, name="models")
 app.add_typer(rules.app, name="rules")
 app.command()(check_config)
 app.command()(history)

@@ -11,10 +11,18 @@ from filterproxy.classifier.features import extract
 from filterproxy.classifier.feedback import Feedback
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import FILE_NAME, save
+from filterproxy.classifier.selection import Selection
 from filterproxy.core.errors import CheckError, ConfigError
 from filterproxy.core.symbol import SymbolResult
 from filterproxy.message import Message
-from filterproxy.testing import RecordingLog, assert_check_contract, make_context, make_site, make_transaction
+from filterproxy.testing import (
+    FakeClock,
+    RecordingLog,
+    assert_check_contract,
+    make_context,
+    make_site,
+    make_transaction,
+)
 from tests.unit.classifier.mail import SPAM_WORDS, make_mail
 
 ROOT = Path(__file__).parents[3]
@@ -160,3 +168,31 @@ def test_scanning_imports_no_scikit_learn() -> None:
         "sys.exit(any(name.split('.')[0] in ('sklearn', 'scipy') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_it_follows_the_choice_of_another_model(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "empty", tmp_path)
+    await check.start()
+    clock, selection = check.context.clock, Selection(models / "empty", tmp_path)
+    assert isinstance(clock, FakeClock)
+    selection.use(models / "own")
+    assert (await inspect(check, make_mail(200, True))).name == "BAYES_UNSURE"
+    clock.advance(1)
+    assert (await inspect(check, make_mail(200, True))).name == "BAYES_SPAM"
+    selection.rollback()
+    clock.advance(1)
+    assert (await inspect(check, make_mail(200, True))).name == "BAYES_UNSURE"
+
+
+async def test_it_keeps_its_model_when_the_chosen_one_is_bad(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path)
+    await check.start()
+    clock, log = check.context.clock, check.context.log
+    assert isinstance(clock, FakeClock)
+    assert isinstance(log, RecordingLog)
+    Selection(models / "own", tmp_path).use(tmp_path / "none")
+    for _ in range(3):
+        clock.advance(1)
+        assert (await inspect(check, make_mail(200, True))).name == "BAYES_SPAM"
+    assert len(log.lines) == 1
+    assert "the model stays as it is" in log.lines[0]

@@ -208,3 +208,31 @@ def test_evaluate_compares_with_scikit_learn(tmp_path: Path) -> None:
     assert "<p>None.</p>" in (tmp_path / "report.html").read_text()
     assert run("evaluate", "--index", index, "--classifier", "oracle").exit_code == 2
     assert run("evaluate", "--index", index, "--classifier", "sgd", "--model", tmp_path).exit_code == 2
+
+
+def test_models_are_listed_shown_chosen_and_taken_back(config: Path, trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "models" / "other"
+    other.mkdir(parents=True)
+    (other / "model.fpm").write_bytes((trained / "model.fpm").read_bytes())
+    (tmp_path / "models" / "broken").mkdir()
+    (tmp_path / "models" / "broken" / "model.fpm").write_bytes(b"junk")
+    (tmp_path / "mail").write_bytes(make_mail(910, is_spam=True))
+    run("learn", "spam", "-c", config, tmp_path / "mail")
+
+    listed = run("models", "list", "-c", config).stdout.splitlines()
+    assert any(line.startswith("* own ") for line in listed)
+    assert any("broken" in line and "this is no model file" in line for line in listed)
+    assert any(line.startswith("  default ") for line in listed)
+
+    assert run("models", "use", "broken", "-c", config).exit_code == 2
+    assert run("models", "use", "nothing", "-c", config).exit_code == 2
+    assert run("models", "use", "other", "-c", config).stdout == f"using {other}\n"
+    shown = run("models", "show", "-c", config).stdout
+    assert f"model          {other}" in shown
+    assert "learned here   1 spam, 0 ham" in shown
+    assert "would help     99 more spam and 100 more ham, for an evidence of 0.9" in shown
+    assert run("learn", "spam", "-c", config, tmp_path / "mail").stdout == "1 already learned\n"
+
+    assert run("models", "rollback", "-c", config).stdout == f"using {trained}\n"
+    result = run("models", "rollback", "-c", config)
+    assert (result.exit_code, result.stdout) == (1, "")

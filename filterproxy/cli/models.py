@@ -1,0 +1,156 @@
+"""`filterproxy models`: which models there are, what they are, and which one is in use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filterproxy.cli.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from filterproxy.classifier.model_file import StoredModel
+    from filterproxy.classifier.site_model import SiteModel
+    from filterproxy.config.loader import Loaded
+
+app = typer.Typer(no_args_is_help=True, help="List models, show one, choose one, go back.")
+
+ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file.")]
+_CONFIDENT = 0.9
+
+
+@app.command("list")
+def list_models(config: ConfigOption = None) -> None:
+    """List the models beside the configuration and the shipped one; a star marks the one in use."""
+    from filterproxy.classifier.model_file import load
+    from filterproxy.cli.faults import explain_faults
+    from filterproxy.cli.site import selection_of
+    from filterproxy.core.errors import ConfigError
+
+    with explain_faults():
+        selection, loaded = selection_of(config)
+        current = selection.current()
+        folders = {*_folders(loaded), selection.configured, current}
+        for folder in sorted(folders, key=lambda path: (path.name, str(path))):
+            mark = "*" if folder == current else " "
+            try:
+                line = _summary(load(folder))
+            except ConfigError as error:
+                line = error.reason
+            sys.stdout.write(f"{mark} {folder.name:<16} {line}  {folder}\n")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name or folder of a model; the one in use unless given.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Show what a model is, what was learned here on top of it, and how many more examples would help."""
+    from filterproxy.classifier.model_file import load
+    from filterproxy.classifier.site_model import open_site_model
+    from filterproxy.cli.faults import explain_faults
+    from filterproxy.cli.site import selection_of
+    from filterproxy.observability.escape import escape
+
+    with explain_faults():
+        selection, loaded = selection_of(config)
+        folder = _find(name, loaded) if name else selection.current()
+        stored = load(folder)
+        lines = [("model", str(folder)), ("in use", "yes" if folder == selection.current() else "no")]
+        lines += [
+            ("learned", f"{stored.examples.spam} spam, {stored.examples.ham} ham"),
+            ("trust", f"{stored.trust:g}"),
+        ]
+        lines += [(key, str(value)) for key, value in stored.info.items()]
+        lines.append(("checksum", stored.checksum))
+        if folder == selection.current():
+            lines += _site_lines(open_site_model(folder, selection.state_dir, _warn))
+    for key, value in lines:
+        sys.stdout.write(f"{escape(key, 40):<14} {escape(value, 500)}\n")
+
+
+@app.command()
+def use(
+    name: Annotated[str, typer.Argument(help="Name of a model beside the configuration, or a folder.")],
+    config: ConfigOption = None,
+) -> None:
+    """Use another model from now on; running workers follow within a second.
+
+    What was learned here stays. Exit status 2: there is no such model, or it is unusable, and nothing is changed.
+    """
+    from filterproxy.classifier.model_file import load
+    from filterproxy.cli.faults import explain_faults
+    from filterproxy.cli.site import selection_of
+
+    with explain_faults():
+        selection, loaded = selection_of(config)
+        folder = _find(name, loaded)
+        load(folder)
+        selection.use(folder)
+    sys.stdout.write(f"using {folder}\n")
+
+
+@app.command()
+def rollback(config: ConfigOption = None) -> None:
+    """Go back to the model that was in use before the last `models use`.
+
+    Exit status 1: there is nothing to go back to.
+    """
+    from filterproxy.cli.faults import explain_faults
+    from filterproxy.cli.site import selection_of
+
+    with explain_faults():
+        folder = selection_of(config)[0].rollback()
+    if folder is None:
+        sys.stderr.write("filterproxy: the configured model is in use; there is nothing to go back to\n")
+        raise typer.Exit(ExitStatus.NO)
+    sys.stdout.write(f"using {folder}\n")
+
+
+def _folders(loaded: Loaded) -> Iterator[Path]:
+    """Yield the folders that hold a model file: beside the configuration, and the shipped one."""
+    from filterproxy.classifier.model_file import FILE_NAME
+    from filterproxy.config.paths import resolve_data
+
+    for file in (loaded.base_dir / "models").glob(f"*/{FILE_NAME}"):
+        yield file.parent.absolute()
+    shipped = resolve_data("models/default", loaded.base_dir).absolute()
+    if (shipped / FILE_NAME).exists():
+        yield shipped
+
+
+def _find(name: str, loaded: Loaded) -> Path:
+    """Return the folder of a model by its name, or by its path."""
+    for folder in _folders(loaded):
+        if folder.name == name:
+            return folder
+    return Path(name).absolute()
+
+
+def _summary(stored: StoredModel) -> str:
+    from filterproxy.observability.escape import escape
+
+    roca = stored.info.get("roca")
+    figure = f"(1-ROCA)% {roca:.4f}" if isinstance(roca, float) else "no figure"
+    created = escape(str(stored.info.get("created", "-")), 20)
+    return f"{created}  {stored.examples.spam} spam, {stored.examples.ham} ham  {figure}"
+
+
+def _site_lines(model: SiteModel) -> list[tuple[str, str]]:
+    learned, threshold = model.learned, model.threshold()
+    lines = [
+        ("learned here", f"{learned.spam} spam, {learned.ham} ham"),
+        ("threshold", f"{threshold.value:.2f}" if threshold.informed else "none: a class has no example"),
+        ("evidence", f"{model.evidence():.2f}"),
+    ]
+    spam, ham = model.missing_for(_CONFIDENT)
+    if spam or ham:
+        lines.append(("would help", f"{spam} more spam and {ham} more ham, for an evidence of {_CONFIDENT}"))
+    return lines
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"filterproxy: {text}\n")
