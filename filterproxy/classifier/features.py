@@ -32,6 +32,8 @@ TEXT_CHARACTERS = 7_000
 TEXT_GRAM = 4
 MAX_HEADERS = 60
 MAX_HEADER_VALUE = 1_000
+# In all, so that a long header leaves room for the body.
+MAX_HEADER_CHARACTERS = 16_000
 MAX_HIDDEN = 4_000
 # A body of fewer bytes or words is not halved.
 SHORTEST_HALF = 250
@@ -150,9 +152,11 @@ def _place(hashes: Hashes, slot: int) -> int:
 
 
 def _segments(message: Message, fields: Iterable[Header]) -> Iterator[Segment]:
+    room = MAX_HEADER_CHARACTERS
     for field in fields:
-        name = field.name.lower()
-        yield Segment(_salt(name), name, field.value[:MAX_HEADER_VALUE])
+        name, value = field.name.lower(), field.value[: min(MAX_HEADER_VALUE, room)]
+        room -= len(value)
+        yield Segment(_salt(name), name, value)
     yield Segment(_salt(""), "", message.text)
     for document in message.html:
         if document.hidden:

@@ -134,3 +134,9 @@ def test_structure_names_what_it_saw() -> None:
         "zone +0530",
     ):
         assert expected in seen, seen
+
+
+def test_a_long_header_leaves_room_for_the_body() -> None:
+    padding = b"".join(b"X-Pad-%d: " % number + b"good words " * 90 + b"\n" for number in range(59))
+    words = WordView(Message(padding + b"Subject: x\n\nviagra\n")).words
+    assert "viagra" in {words.word(number) for number in range(len(words.hashes))}
