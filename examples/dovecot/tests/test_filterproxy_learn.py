@@ -15,7 +15,7 @@ def programs(tmp_path: Path) -> Path:
     for name in ("sudo", "logger"):
         program = tmp_path / name
         program.write_text(
-            f'#!/bin/sh\necho "$@" >> {tmp_path}/{name}.log\n[ {name} = logger ] && exit 0\n'
+            f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/{name}.log\n[ {name} = logger ] && exit 0\n'
             f'cat >> {tmp_path}/message\necho complaint >&2\nexit "${{STATUS:-0}}"\n'
         )
         program.chmod(0o755)
