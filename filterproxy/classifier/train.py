@@ -7,10 +7,13 @@ what the model's card says.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from filterproxy.classifier.checkpoint import Checkpoint
 from filterproxy.classifier.metrics import Measures, measure
 from filterproxy.classifier.model import Model
-from filterproxy.classifier.reading import Example, Read, read_features
+from filterproxy.classifier.parallel import read_in_parallel
+from filterproxy.classifier.reading import Example, Read
 from filterproxy.classifier.rows import Scored
 
 HELD_OUT = 0.2
@@ -20,30 +23,50 @@ _ENOUGH = 10
 Progress = Callable[[Read], None]
 
 
-def train(examples: Sequence[Example], model: Model, progress: Progress) -> Measures | None:
-    """Learn the examples in order; return the measures of the part held out, None when it is too small.
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a training is run: processes that read (0: one a core), and where it is checkpointed (None: nowhere)."""
 
-    `progress` is told of every message that was read for the last time, with its error if there is one.
+    jobs: int = 1
+    checkpoint: Checkpoint | None = None
+    every: int = 10_000
+
+
+def train(examples: Sequence[Example], progress: Progress, how: How | None = None) -> tuple[Model, Measures | None]:
+    """Learn the examples in order; return the model, and the measures of the part held out unless it is too small.
+
+    `progress` is told of every message that was read for the last time, with its error if there is one. A training that
+    was interrupted goes on from its checkpoint. Raises OSError when that cannot be written.
     """
+    how = how or How()
     begin = len(examples) - int(HELD_OUT * len(examples))
-    for read in read_features(examples[:begin]):
-        progress(read)
-        if read.features is not None:
-            model.learn(read.features, read.example.is_spam)
-    held_out = score_all(model, examples[begin:])
-    for read in read_features(examples[begin:]):
-        progress(read)
-        if read.features is not None:
-            model.learn(read.features, read.example.is_spam)
+    resumed = how.checkpoint.load() if how.checkpoint else None
+    model, position = resumed or (Model.empty(), 0)
+    for number, read in enumerate(read_in_parallel(examples[position:begin], how.jobs), position + 1):
+        _learn(model, read, progress)
+        if how.checkpoint and number % how.every == 0:
+            how.checkpoint.save(model, number)
+    held_out = score_all(model, examples[begin:], how.jobs)
+    for read in read_in_parallel(examples[begin:], how.jobs):
+        _learn(model, read, progress)
+    if how.checkpoint:
+        how.checkpoint.remove()
     spam = sum(held_out.is_spam)
-    return measure(held_out.rows()) if min(spam, len(held_out.is_spam) - spam) >= _ENOUGH else None
+    enough = min(spam, len(held_out.is_spam) - spam) >= _ENOUGH
+    return model, measure(held_out.rows()) if enough else None
 
 
-def score_all(model: Model, examples: Sequence[Example]) -> Scored:
+def score_all(model: Model, examples: Sequence[Example], jobs: int = 1) -> Scored:
     """Return the scores of the examples that can be read, without learning."""
     scored, threshold = Scored(), model.threshold()
-    for read in read_features(examples):
+    for read in read_in_parallel(examples, jobs):
         if read.features is not None:
             score = model.score(read.features)
             scored.add(read.example.is_spam, threshold.classify(score), score)
     return scored
+
+
+def _learn(model: Model, read: Read, progress: Progress) -> None:
+    progress(read)
+    if read.features is not None:
+        model.learn(read.features, read.example.is_spam)

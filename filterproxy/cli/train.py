@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from filterproxy.classifier.card import Description
     from filterproxy.classifier.metrics import Measures
     from filterproxy.classifier.model import Model
-    from filterproxy.classifier.reading import Example
+    from filterproxy.classifier.reading import Example, Read
 
 
 def train(
@@ -35,6 +35,7 @@ def train(
         typer.Option(min=0.001, max=1, help="What an example counts beside one of the site's own; 1 for own mail."),
     ] = 1.0,
     data: Annotated[str, typer.Option(help="What the mail is, for the model's card.")] = "",
+    jobs: Annotated[int, typer.Option(min=0, help="Processes that read messages; 0 is one a core.")] = 0,
     force: Annotated[bool, typer.Option(help="Replace a model even with a worse one.")] = False,
 ) -> None:
     """Build a model from labelled mail; the newest fifth is held out first to report on.
@@ -49,7 +50,7 @@ def train(
         raise typer.BadParameter("give either --ham and --spam, or --index")
     with explain_faults(), tempfile.TemporaryDirectory(prefix="filterproxy-train-") as temporary:
         examples = _examples(index, ham or [], spam or [], Path(temporary))
-        raise typer.Exit(_train(examples, output, Description(data, trust, compact), force))
+        raise typer.Exit(_train(examples, output, Description(data, trust, compact), jobs, force))
 
 
 def _examples(index: Path | None, ham: list[str], spam: list[str], temporary: Path) -> list[Example]:
@@ -61,11 +62,11 @@ def _examples(index: Path | None, ham: list[str], spam: list[str], temporary: Pa
     return from_paths(unpack_archives(ham, temporary / "ham"), unpack_archives(spam, temporary / "spam"))
 
 
-def _train(examples: list[Example], output: Path, description: Description, force: bool) -> ExitStatus:
+def _train(examples: list[Example], output: Path, description: Description, jobs: int, force: bool) -> ExitStatus:
     from filterproxy.classifier.card import worse_than_existing, write_model
     from filterproxy.cli.evaluate import print_measures
 
-    model, measures = _learn(examples)
+    model, measures = _learn(examples, output, jobs)
     reason = "" if force else worse_than_existing(output, measures)
     if reason:
         sys.stderr.write(f"filterproxy: {output} stays as it is: {reason} (--force replaces it)\n")
@@ -80,14 +81,14 @@ def _train(examples: list[Example], output: Path, description: Description, forc
     return ExitStatus.OK
 
 
-def _learn(examples: list[Example]) -> tuple[Model, Measures | None]:
-    from filterproxy.classifier.model import Model
-    from filterproxy.classifier.reading import Read
+def _learn(examples: list[Example], output: Path, jobs: int) -> tuple[Model, Measures | None]:
+    from filterproxy.classifier.checkpoint import Checkpoint
+    from filterproxy.classifier.train import How
     from filterproxy.classifier.train import train as run_training
     from filterproxy.cli.reading import Unreadable, progress
     from filterproxy.core.errors import ConfigError
 
-    model, unreadable = Model.empty(), Unreadable()
+    unreadable = Unreadable()
     with progress("training", len(examples)) as advance:
 
         def tell(read: Read) -> None:
@@ -95,7 +96,10 @@ def _learn(examples: list[Example]) -> tuple[Model, Measures | None]:
                 unreadable.add(read.example.source.name, read.error)
             advance()
 
-        measures = run_training(examples, model, tell)
+        try:
+            model, measures = run_training(examples, tell, How(jobs, Checkpoint.of(output, examples)))
+        except OSError as error:
+            raise ConfigError(f"cannot write: {error.strerror}", file=str(error.filename or output)) from error
     unreadable.finish()
     if not model.examples.spam or not model.examples.ham:
         found = f"{model.examples.spam} spam and {model.examples.ham} ham messages could be read"
