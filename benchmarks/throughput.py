@@ -54,6 +54,7 @@ ALL_CHECKS: dict[str, Any] = {
     "dmarc": {},
     "arc": {},
     "iprev": {},
+    "own_domain": {},
     "helo": {},
     "dnslists": {"lists": [_DNS_LIST]},
 }

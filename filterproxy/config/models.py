@@ -152,7 +152,10 @@ Thresholds = Annotated[dict[ActionWord, float], AfterValidator(_no_threshold_for
 ForcedActions = dict[str, ActionWord]
 
 
-DEFAULT_CHECKS: tuple[str, ...] = ("spf", "dkim", "dmarc", "arc", "iprev", "helo", "bayes", "rules", "gtube")
+DEFAULT_CHECKS: tuple[str, ...] = (
+    *("spf", "dkim", "dmarc", "arc", "iprev", "helo", "own_domain"),
+    *("bayes", "rules", "gtube"),
+)
 
 
 def _default_checks() -> dict[str, dict[str, Any] | None]:
