@@ -29,9 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parent.parent
-# The folder of this script holds a `dns.py`, which must not hide dnspython.
-sys.path[:] = [str(_ROOT), *(place for place in sys.path if Path(place or ".").resolve() != Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
 
