@@ -121,22 +121,22 @@ class Message:
     @cached_property
     def text(self) -> str:
         """Return the text of all text parts, of HTML what is visible; cut at `limits.text` characters."""
-        pieces = list(self._texts())
-        text = "\n".join(pieces)
+        text = "\n".join(text for _, text in self.text_parts())
         if len(text) > self.limits.text:
             self._defects.add("text_limit")
             text = text[: self.limits.text]
         return text
 
-    def _texts(self) -> Iterator[str]:
+    def text_parts(self) -> Iterator[tuple[Part, str]]:
+        """Yield the text parts, each with what a reader sees of it: of HTML the visible text, blocks on lines."""
         documents = iter(self.html)
         for part in self.parts:
             if part.content_type == "text/html" and not part.is_container:
                 document = next(documents, None)
                 if document is not None:
-                    yield document.visible
+                    yield part, document.visible
             elif part.is_text:
-                yield part.text
+                yield part, part.text
 
     @cached_property
     def urls(self) -> tuple[Url, ...]:

@@ -90,17 +90,40 @@ class CountedText(TextCondition):
     """Conditions on each of several texts, and how many must meet them (at least one, unless `count` says else)."""
 
     count: Count | None = Field(None, description="How many texts (in one long text: how many places) meet this.")
+    places: Count | None = Field(None, description="How many places of all texts together match the `regex`.")
     exists: bool | None = Field(None, description="True: there is such a text. False: there is none.")
     absent: bool | None = Field(None, description="True: there is no such text.")
 
     @model_validator(mode="after")
     def _asks_something(self) -> CountedText:
         presence = [value for value in (self.exists, self.absent) if value is not None]
-        if len(presence) + (self.count is not None) > 1:
-            raise ValueError("`exists`, `absent` and `count` exclude each other")
+        if len(presence) + (self.count is not None) + (self.places is not None) > 1:
+            raise ValueError("`exists`, `absent`, `count` and `places` exclude each other")
         if presence and not self.is_empty():
             raise ValueError("`exists` and `absent` stand alone; a text that must not be there is written with `not:`")
         return self
 
 
 CountedWord = Annotated[CountedText, _WORD]
+
+
+class PresentText(TextCondition):
+    """Conditions on a text that need not be there: the header field of a part, the attribute of an element."""
+
+    exists: bool | None = Field(None, description="True: it is there. False: it is not.")
+    absent: bool | None = Field(None, description="True: it is not there.")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> PresentText:
+        presence = [value for value in (self.exists, self.absent) if value is not None]
+        if len(presence) > 1 or (presence and not self.is_empty()):
+            raise ValueError("`exists` and `absent` stand alone")
+        return self
+
+    @property
+    def wanted(self) -> bool | None:
+        """Return whether it must be there, None when only its text counts."""
+        return not self.absent if self.absent is not None else self.exists
+
+
+PresentWord = Annotated[PresentText, _WORD]

@@ -56,14 +56,18 @@ class Field:
     """A text (or several) of each thing of a target; the same object for the same field.
 
     `normalize`: compared in normal form. `raw`: bytes. `costly`: read only when everything else of a rule holds.
+    `within`: the field that holds all these texts as part of its own, so that literals are looked for in that one.
+    `split`: the texts are pieces of a longer one, and there may be many.
     """
 
     key: str
     target: Target
-    read: Callable[[Any], str | bytes | Sequence[str]]
+    read: Callable[[Any], str | bytes | Sequence[str] | Sequence[bytes]]
     normalize: bool = True
     raw: bool = False
     costly: bool = False
+    within: Field | None = None
+    split: bool = False
 
 
 class Facts:
@@ -75,6 +79,7 @@ class Facts:
         self.limits = limits
         self._items: dict[Target, Sequence[Any]] = {}
         self._values: dict[Field, list[tuple[Value, ...]]] = {}
+        self._joined: dict[Field, bytes] = {}
 
     @cached_property
     def message(self) -> Message:
@@ -124,6 +129,13 @@ class Facts:
             return Value(data.decode("latin-1"), data)
         text = normal_form(text, self.limits.text) if of.normalize else text[: self.limits.text]
         return Value(text, text.encode("utf-8", "replace"))
+
+    def joined(self, of: Field) -> bytes:
+        """Return all texts of the field, each on a line of its own."""
+        found = self._joined.get(of)
+        if found is None:
+            found = self._joined[of] = b"\n".join(value.data for item in self.values(of) for value in item)
+        return found
 
     def folded(self, of: Field) -> tuple[bytes, bool]:
         """Return all texts of the field as the prefilter compares them (empty without any), and whether places agree.

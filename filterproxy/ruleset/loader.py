@@ -203,7 +203,9 @@ def _has_inner(outer: tuple[int | str, ...], places: list[tuple[int | str, ...]]
 def _message(detail: ErrorDetails) -> str:
     if detail["type"] == "too_short":
         return "must not be empty"
-    if str(detail.get("ctx", {}).get("class_name", "")).endswith(("Text", "TextCondition")):
+    if str(detail.get("ctx", {}).get("class_name", "")).endswith(
+        ("Text", "TextCondition", "BodyMatch", "HeadersMatch")
+    ):
         return "must say how it compares: {contains: …}, {equals: …} or {regex: …}"
     return re.sub(r" or instance of \w+$", "", detail["msg"])
 

@@ -6,6 +6,7 @@ cannot fail on a message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument
 from filterproxy.core.errors import ConfigError
-from filterproxy.ruleset import schema, targets
+from filterproxy.ruleset import pieces, schema, targets
 from filterproxy.ruleset.conditions import CountedText, TextCondition
 from filterproxy.ruleset.expressions import ExpressionError, any_of, check_ranges, compile_expression, literally
-from filterproxy.ruleset.facts import Facts, Field
+from filterproxy.ruleset.facts import Facts, Field, Target
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import required_literals
 from filterproxy.ruleset.nodes import (
@@ -40,6 +41,7 @@ from filterproxy.ruleset.nodes import (
 from filterproxy.ruleset.normal_form import normal_expression, normal_form
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
 
+_ENDS_OF_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
 
 
@@ -63,7 +65,10 @@ class Compiler:
         if known is None:
             regex = compile_expression(expression, raw=of.raw)
             literals = required_literals(expression, plain=of.normalize)
-            known = Pattern(len(self.patterns), of, regex, literals)
+            across = None
+            if of.split and not _ENDS_OF_TEXT.search(expression):
+                across = compile_expression(f"(?m){expression}", raw=of.raw)
+            known = Pattern(len(self.patterns), of, regex, literals, across)
             self.patterns.append(known)
             self._known[of, expression] = known
         return known
@@ -95,6 +100,10 @@ class _Matchers:
             condition = getattr(match, key)
             if condition is not None:
                 yield self._text(condition, of, (*path, key))
+        for key, pick in _CHOSEN_TEXTS.items():
+            chosen = getattr(match, key)
+            if chosen is not None:
+                yield self._text(chosen, pick(chosen), (*path, key))
         for key, compile_key in _KEYS.items():
             value = getattr(match, key)
             if value is not None:
@@ -122,9 +131,24 @@ class _Matchers:
         if value.raw and value.part != "value":
             self._error((*path, "part"), "a raw header field has no parts", hint="leave out `raw:`")
         names = tuple(name.lower() for name in value.name)
-        yield self._text(value, targets.header(names, value.part, raw=value.raw), path)
+        yield self._text(value, targets.header(names, value.part, raw=value.raw, only=value.only), path)
+
+    def _element(self, value: schema.ElementMatch, path: KeyPath) -> Node:
+        texts: list[tuple[Field, tuple[Test, ...]]] = []
+        questions: list[Callable[[Any], bool]] = []
+        if value.name is not None:
+            texts.append(self._part(value.name, pieces.ELEMENT_NAME, (*path, "name")))
+        for name, condition in (value.attributes or {}).items():
+            key = name.lower()
+            if condition.wanted is None:
+                texts.append(self._part(condition, pieces.attribute(key), (*path, "attributes", name)))
+            else:
+                questions.append(partial(_has_attribute, key, condition.wanted))
+        return Things(pieces.ELEMENTS, tuple(texts), tuple(questions), value.count or AT_LEAST_ONE)
 
     def _html(self, value: schema.HtmlMatch, path: KeyPath) -> Iterator[Node]:
+        if value.element is not None:
+            yield self._element(value.element, (*path, "element"))
         if value.visible is not None:
             yield self._text(value.visible, targets.VISIBLE, (*path, "visible"))
         if value.hidden is not None:
@@ -152,8 +176,30 @@ class _Matchers:
     def _attachment(self, value: schema.AttachmentMatch, path: KeyPath) -> Iterator[Node]:
         parts = [(name, getattr(value, name)) for name in targets.ATTACHMENT_FIELDS]
         texts = [self._part(c, targets.ATTACHMENT_FIELDS[name], (*path, name)) for name, c in parts if c is not None]
-        questions = () if value.size is None else (_number(targets.attachment_size, value.size),)
-        yield Things(targets.ATTACHMENTS, tuple(texts), questions, value.count or AT_LEAST_ONE)
+        questions = [] if value.size is None else [_number(targets.attachment_size, value.size)]
+        self._part_header(value.header, targets.ATTACHMENTS, texts, questions, path)
+        yield Things(targets.ATTACHMENTS, tuple(texts), tuple(questions), value.count or AT_LEAST_ONE)
+
+    def _mime_part(self, value: schema.PartMatch, path: KeyPath) -> Iterator[Node]:
+        parts = [(name, getattr(value, name)) for name in pieces.PART_FIELDS]
+        texts = [self._part(c, pieces.PART_FIELDS[name], (*path, name)) for name, c in parts if c is not None]
+        numbers = ((pieces.part_size, value.size), (pieces.part_depth, value.depth))
+        questions = [_number(read, wanted) for read, wanted in numbers if wanted is not None]
+        self._part_header(value.header, pieces.PARTS, texts, questions, path)
+        yield Things(pieces.PARTS, tuple(texts), tuple(questions), value.count or AT_LEAST_ONE)
+
+    def _part_header(
+        self, value: schema.PartHeader | None, target: Target, texts: list[tuple[Field, tuple[Test, ...]]],
+        questions: list[Callable[[Any], bool]], path: KeyPath,
+    ) -> None:  # fmt: skip
+        """Add the condition on a header field of a part to its texts or questions."""
+        if value is None:
+            return
+        names = tuple(name.lower() for name in value.name)
+        if value.wanted is None:
+            texts.append(self._part(value, pieces.part_header(target, names, raw=value.raw), (*path, "header")))
+        else:
+            questions.append(partial(_has_header, names, value.wanted))
 
     def _size(self, value: Numbers, path: KeyPath) -> Iterator[Node]:
         yield number_question(lambda facts: facts.message.size, value, "size")
@@ -203,19 +249,19 @@ class _Matchers:
         if condition.absent or condition.exists is False:
             return Things(of.target, count=NONE)
         count = condition.count or AT_LEAST_ONE
+        if condition.places is not None:
+            return self._places(self._part(condition, of, path)[1], condition.places, (*path, "places"))
         if condition.is_empty() and (condition.exists or condition.count is not None):
             return Things(of.target, count=count)
         of, tests = self._part(condition, of, path)
         if of.target.one_text and condition.count is not None:
-            return self._places(tests, count, path)
+            return self._places(tests, count, (*path, "count"))
         return Things(of.target, ((of, tests),), count=count)
 
     def _places(self, tests: tuple[Test, ...], count: Numbers, path: KeyPath) -> Node:
         pattern = tests[0].pattern if isinstance(tests[0], PatternTest) else None
         if len(tests) != 1 or pattern is None:
-            self._error(
-                (*path, "count"), "counts the places of one expression", hint="write `count:` with one `regex:`"
-            )
+            self._error(path, "counts the places of one expression", hint=f"write `{path[-1]}:` with one `regex:`")
             return Things(targets.URLS)
         return Occurrences(pattern, count)
 
@@ -263,16 +309,27 @@ class _Matchers:
 
 _TEXT_KEYS = {
     "subject": targets.SUBJECT,
-    "body": targets.BODY,
     "raw_body": targets.RAW_BODY,
-    "headers": targets.HEADERS,
+    "raw_message": targets.RAW_MESSAGE,
     "header_names": targets.HEADER_NAMES,
     "charset": targets.CHARSET,
     "defect": targets.DEFECT,
 }
+_DECODED = {
+    ("part", False): pieces.DECODED_BODY,
+    ("part", True): pieces.DECODED_BYTES,
+    ("line", False): pieces.DECODED_LINES,
+    ("line", True): pieces.DECODED_BYTE_LINES,
+}
+_CHOSEN_TEXTS: dict[str, Callable[[Any], Field]] = {
+    "headers": lambda value: targets.HEADERS_DECODED if value.decoded else targets.HEADERS,
+    "body": lambda value: pieces.PARAGRAPHS if value.per == "paragraph" else targets.BODY,
+    "decoded_body": lambda value: _DECODED[value.per, value.raw],
+}
 _KEYS: dict[str, Callable[[_Matchers, Any, KeyPath], Iterator[Node]]] = {
     "header": _Matchers._header,
     "html": _Matchers._html,
+    "part": _Matchers._mime_part,
     "url": _Matchers._url,
     "attachment": _Matchers._attachment,
     "size": _Matchers._size,
@@ -305,6 +362,14 @@ def _wrong(texts: tuple[str, ...], of: Field) -> Iterator[tuple[int, ExpressionE
                 check_ranges(text)
         except ExpressionError as error:
             yield number, error
+
+
+def _has_attribute(name: str, wanted: bool, element: pieces.Element) -> bool:
+    return (name in element.attributes) is wanted
+
+
+def _has_header(names: tuple[str, ...], wanted: bool, item: Any) -> bool:
+    return bool(pieces.header_fields(item, names)) is wanted
 
 
 def _number(read: Callable[[Any], float], numbers: Numbers) -> Callable[[Any], bool]:

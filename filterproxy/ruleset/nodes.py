@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from filterproxy.core.ports import Network, in_networks
@@ -24,6 +25,7 @@ Wake = frozenset[int] | None  # expressions of which one must be a candidate; No
 
 MAX_PLACES = 8
 MAX_REACH = 4000
+MAX_COUNTED = 10_000
 
 
 @dataclass(slots=True)
@@ -36,18 +38,28 @@ class Run:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pattern:
-    """One expression over one field, by its number among all."""
+    """One expression over one field, by its number among all; `across` searches all pieces of a split text at once."""
 
     number: int
     field: Field
     regex: Any
     literals: Literals
+    across: Any = None
 
     @property
     def reach(self) -> int:
         """Return how many bytes around a literal a match may lie, 0 when there is no limit or a large one."""
         reach = self.literals.longest * (1 if self.field.raw else 4)
         return reach if reach <= MAX_REACH else 0
+
+    def may_match(self, run: Run) -> bool:
+        """Tell whether the expression may match one of the pieces of a split text: one search in all of them.
+
+        At their ends there is a line end, so what matches a piece by itself matches here too.
+        """
+        if self.number not in run.candidates:
+            return False
+        return self.across is None or self.across.search(run.facts.joined(self.field)) is not None
 
     def find(self, data: bytes, places: Places) -> Any:
         """Return a match in the text, or None; with places of its literals only what is around them is searched."""
@@ -151,6 +163,8 @@ class Things:
 
     def matches(self, run: Run) -> Evidence | None:
         """Count the things that pass."""
+        if not all(pattern.may_match(run) for of, tests in self.texts if of.split for pattern in _positive(tests)):
+            return () if 0 in self.count else None
         seen: list[str] = []
         number, enough = 0, self.count.enough
         for index, item in enumerate(run.facts.items(self.target)):
@@ -206,16 +220,16 @@ class Occurrences:
 
     def matches(self, run: Run) -> Evidence | None:
         """Count the places, as far as they matter."""
-        seen: list[str] = []
-        if self.pattern.number in run.candidates:
-            coding = "latin-1" if self.pattern.field.raw else "utf-8"
-            for item in run.facts.values(self.pattern.field):
-                for value in item:
-                    for match in self.pattern.regex.finditer(value.data):
-                        seen.append(match[0].decode(coding, "replace"))
-                        if len(seen) >= self.count.enough:
-                            break
+        seen = list(islice(self._places(run), min(self.count.enough, MAX_COUNTED)))
         return tuple(dict.fromkeys(seen)) if len(seen) in self.count else None
+
+    def _places(self, run: Run) -> Iterator[str]:
+        pattern = self.pattern
+        if pattern.may_match(run):
+            coding = "latin-1" if pattern.field.raw else "utf-8"
+            for item in run.facts.values(pattern.field):
+                for value in item:
+                    yield from (match[0].decode(coding, "replace") for match in pattern.regex.finditer(value.data))
 
     def wake(self) -> Wake:
         """Return the expression, unless no place at all is right too."""

@@ -98,17 +98,20 @@ class _Matcher:
         indexed = [pattern for pattern in patterns if not pattern.field.costly]
         self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}
         self._numbers = [pattern.number for pattern in indexed]
-        self._fields: list[Field] = list(dict.fromkeys(pattern.field for pattern in indexed))
+        self._fields: list[Field] = list(dict.fromkeys(_searched(pattern.field) for pattern in indexed))
         segments = {of: segment for segment, of in enumerate(self._fields)}
-        self._segments = [segments[pattern.field] for pattern in indexed]
-        self._prefilter = Prefilter((segments[pattern.field], pattern.literals.texts) for pattern in indexed)
+        searched = [segments[_searched(pattern.field)] for pattern in indexed]
+        self._prefilter = Prefilter(zip(searched, (p.literals.texts for p in indexed), strict=True))
+        # Places in a longer text say nothing about its pieces.
+        self._segments = [segments[p.field] if p.field.within is None else None for p in indexed]
 
     def match(self, facts: Facts) -> list[Hit]:
         """Return the rules that match."""
         folded = [facts.folded(of) for of in self._fields]
         candidates = self._costly.copy()
         for number, places in self._prefilter.candidates([text for text, _ in folded]).items():
-            candidates[self._numbers[number]] = places if folded[self._segments[number]][1] else None
+            segment = self._segments[number]
+            candidates[self._numbers[number]] = places if segment is not None and folded[segment][1] else None
         run = Run(facts, candidates)
         rules = list(self._always)
         seen: set[str] = set()
@@ -119,6 +122,11 @@ class _Matcher:
                     rules.append(rule)
         hits = ((rule.name, rule.node.matches(run)) for rule in rules)
         return [Hit(name, shortened(evidence)) for name, evidence in hits if evidence is not None]
+
+
+def _searched(of: Field) -> Field:
+    """Return the field in whose texts the literals of an expression over this field are looked for."""
+    return of.within or of
 
 
 def shortened(evidence: Evidence) -> Evidence:

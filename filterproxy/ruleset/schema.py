@@ -13,7 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from filterproxy.config.addresses import Networks
 from filterproxy.core.action import Action
 from filterproxy.core.symbol import SYMBOL_NAME
-from filterproxy.ruleset.conditions import CountedText, CountedWord, Model, Shorthand, TextCondition, Texts, Word
+from filterproxy.ruleset.conditions import (
+    CountedText,
+    CountedWord,
+    Model,
+    PresentText,
+    PresentWord,
+    Shorthand,
+    TextCondition,
+    Texts,
+    Word,
+)
 from filterproxy.ruleset.numbers import Bytes, Count, Duration
 
 _HEADER_NAME = re.compile(r"[!-9;-~]+\Z")
@@ -57,15 +67,47 @@ ResultWords = Annotated[tuple[ResultWord, ...], Field(min_length=1), Shorthand()
 class HeaderMatch(CountedText):
     """The header fields of some names, each of them one text."""
 
-    name: Annotated[Texts, AfterValidator(_header_name)] = Field(description="Field names without the colon.")
+    name: Annotated[Texts, AfterValidator(_header_name)] = Field(
+        description='Field names without the colon; "*" is every field.'
+    )
+    only: Literal["first", "last"] | None = Field(None, description="Only the topmost or the lowest of these fields.")
     raw: bool = Field(False, description="The bytes after the colon as received, instead of the decoded value.")
     part: Literal["value", "address", "local_part", "domain", "display_name"] = Field(
         "value", description="Of address fields: a part of each mailbox."
     )
 
 
+class HeadersMatch(CountedText):
+    """The whole header block as one text."""
+
+    decoded: bool = Field(False, description="Each field on one line, decoded, instead of the bytes as received.")
+
+
+class BodyMatch(CountedText):
+    """The decoded text of all text parts, of HTML what is visible."""
+
+    per: Literal["text", "paragraph"] = Field("text", description="The whole text, or each paragraph by itself.")
+
+
+class DecodedBodyMatch(CountedText):
+    """The text parts with their transfer encoding undone, HTML as source."""
+
+    per: Literal["part", "line"] = Field("part", description="Each part, or each of its lines by itself.")
+    raw: bool = Field(False, description="The decoded bytes, in whatever character set they are.")
+
+
+class ElementMatch(Model):
+    """One HTML element that meets all of these."""
+
+    name: Word | None = Field(None, description="Element name in lower case.")
+    attributes: dict[str, PresentWord] | None = Field(None, description="Its attributes, by name.")
+    count: Count | None = Field(None, description="How many elements meet this.")
+
+
 class HtmlMatch(Model):
     """The HTML parts."""
+
+    element: ElementMatch | None = Field(None, description="An element, by name and attributes.")
 
     visible: CountedText | None = Field(None, description="Text that the reader sees.")
     hidden: CountedText | None = Field(None, description="Text in the markup that the reader does not see.")
@@ -81,6 +123,7 @@ class UrlMatch(TextCondition):
     domain: Word | None = Field(None, description="Registrable domain; empty for an IP address.")
     path: Word | None = None
     query: Word | None = None
+    decoded: Word | None = Field(None, description="The whole URL with its percent encoding undone.")
     scheme: Word | None = None
     userinfo: Word | None = Field(None, description="What stands before an @ in the authority.")
     port: Count | None = Field(None, description="0 when none is written.")
@@ -92,8 +135,32 @@ class UrlMatch(TextCondition):
     count: Count | None = Field(None, description="How many URLs meet this.")
 
 
+class PartHeader(PresentText):
+    """A header field of a MIME part."""
+
+    name: Annotated[Texts, AfterValidator(_header_name)] = Field(description="Field names without the colon.")
+    raw: bool = Field(False, description="The bytes after the colon as received, instead of the decoded value.")
+
+
+class PartMatch(Model):
+    """One MIME part, containers included, that meets all of these."""
+
+    type: Word | None = Field(None, description="Declared media type.")
+    header: PartHeader | None = Field(None, description="A header field of the part.")
+    disposition: Word | None = Field(None, description="inline, attachment or another word; empty when there is none.")
+    encoding: Word | None = Field(None, description="Content-Transfer-Encoding in lower case.")
+    charset: Word | None = Field(None, description="Declared character set in lower case.")
+    filename: Word | None = None
+    text: TextCondition | None = Field(None, description="The decoded text of a text part, HTML as source.")
+    size: Bytes | None = Field(None, description="Size of the decoded part.")
+    depth: Count | None = Field(None, description="How deep it lies: 0 is the message itself.")
+    count: Count | None = Field(None, description="How many parts meet this.")
+
+
 class AttachmentMatch(Model):
     """One attachment that meets all of these."""
+
+    header: PartHeader | None = Field(None, description="A header field of its MIME part.")
 
     filename: Word | None = None
     extension: Word | None = Field(None, description="Last extension, in lower case without its dot.")
@@ -155,14 +222,17 @@ class Match(Model):
     """What a rule looks for; all keys given must hold."""
 
     header: HeaderMatch | None = None
-    headers: CountedText | None = Field(None, description="The raw header block as one text.")
+    headers: HeadersMatch | None = Field(None, description="The header block as one text.")
     header_names: CountedText | None = Field(
         None, description="Field names in their order, lower case, one blank each."
     )
     subject: CountedText | None = None
-    body: CountedText | None = Field(None, description="Decoded text, of HTML what is visible.")
+    body: BodyMatch | None = Field(None, description="Decoded text, of HTML what is visible.")
+    decoded_body: DecodedBodyMatch | None = Field(None, description="Decoded text parts, of HTML the source.")
     raw_body: CountedText | None = Field(None, description="The bytes after the header as received, still encoded.")
+    raw_message: CountedText | None = Field(None, description="The whole message as received.")
     html: HtmlMatch | None = None
+    part: PartMatch | None = Field(None, description="A MIME part.")
     url: UrlMatch | None = None
     attachment: AttachmentMatch | None = None
     charset: CountedWord | None = Field(None, description="Declared character sets of text parts.")

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
+from urllib.parse import unquote
 
 from filterproxy.core.envelope import domain_of
-from filterproxy.message import Attachment, Mailbox, Url, parse_addresses
+from filterproxy.message import Attachment, Header, Mailbox, Url, parse_addresses
 from filterproxy.message.domains import registrable_domain
 from filterproxy.ruleset.facts import Facts, Field, Target
 
@@ -59,27 +60,42 @@ def _bytes_target(key: str, items: Callable[[Facts], Sequence[bytes]], *, one_te
     return Field(key, Target(key, items, one_text), lambda item: item, normalize=False, raw=True)
 
 
+RAW_MESSAGE = _bytes_target("raw_message", lambda facts: (facts.message.raw,), one_text=True)
 RAW_BODY = _bytes_target("raw_body", lambda facts: (facts.message.body,), one_text=True)
+HEADERS_DECODED = Field(
+    "headers.decoded",
+    Target("headers.decoded", lambda facts: ("\n".join(f"{h.name}: {h.value}" for h in facts.message.headers),), True),
+    lambda item: item,
+    normalize=False,
+)
 HEADERS = _bytes_target("headers", lambda facts: (facts.message.header_block,), one_text=True)
 
 
 @cache
-def header(names: tuple[str, ...], part: str, *, raw: bool) -> Field:
+def header(names: tuple[str, ...], part: str, *, raw: bool, only: str | None = None) -> Field:
     """Return the field of all header fields of these names (in lower case), or of a part of their mailboxes."""
-    key = f"header.{','.join(names)}.{part}"
+    key = f"header.{','.join(names)}.{part}.{only or 'all'}"
     if raw:
         return _bytes_target(
-            key + ".raw", lambda facts: [h.raw_value for name in names for h in facts.message.headers.all(name)],
-            one_text=False,
-        )  # fmt: skip
+            key + ".raw", lambda facts: [h.raw_value for h in _header_fields(facts, names, only)], one_text=False
+        )
     if part == "value":
-        return _text_target(key, lambda facts: [h.value for name in names for h in facts.message.headers.all(name)])
-    return _text_target(key, lambda facts: [text for m in mailboxes(facts, names) if (text := getattr(m, part))])
+        return _text_target(key, lambda facts: [h.value for h in _header_fields(facts, names, only)])
+    return _text_target(key, lambda facts: [text for m in mailboxes(facts, names, only) if (text := getattr(m, part))])
 
 
-def mailboxes(facts: Facts, names: Iterable[str]) -> list[Mailbox]:
+def _header_fields(facts: Facts, names: Iterable[str], only: str | None) -> list[Header]:
+    """Return the header fields of these names, `*` for all."""
+    headers = facts.message.headers
+    found = list(headers) if "*" in names else [item for name in names for item in headers.all(name)]
+    if only is None:
+        return found
+    return found[:1] if only == "first" else found[-1:]
+
+
+def mailboxes(facts: Facts, names: Iterable[str], only: str | None = None) -> list[Mailbox]:
     """Return the mailboxes of all header fields of these names."""
-    headers = [found for name in names for found in facts.message.headers.all(name)]
+    headers = _header_fields(facts, names, only)
     limit = facts.message.limits.addresses
     return [mailbox for found in headers[:limit] for mailbox in parse_addresses(found.unfolded)][:limit]
 
@@ -97,6 +113,7 @@ URL_FIELDS: dict[str, Field] = {
         "userinfo": lambda url: url.userinfo,
         "source": lambda url: url.source,
         "display": lambda url: url.display,
+        "decoded": lambda url: unquote(url.text),
     }.items()
 }
 
@@ -141,7 +158,9 @@ def attachment_size(attachment: Attachment) -> float:
 @cache
 def unnormalized(of: Field) -> Field:
     """Return the field as decoded, not brought to normal form."""
-    return of if not of.normalize else replace(of, key=of.key + ".as_decoded", normalize=False)
+    if not of.normalize:
+        return of
+    return replace(of, key=of.key + ".as_decoded", normalize=False, within=of.within and unnormalized(of.within))
 
 
 def identity(facts: Facts, name: str) -> frozenset[str]:

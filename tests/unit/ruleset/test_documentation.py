@@ -13,14 +13,20 @@ from filterproxy.ruleset.samples import run_tests
 from filterproxy.ruleset.schema import (
     AttachmentMatch,
     AuthenticationMatch,
+    BodyMatch,
     ClientMatch,
     CompositeModel,
     DateMatch,
+    DecodedBodyMatch,
+    ElementMatch,
     EnvelopeMatch,
     HeaderMatch,
+    HeadersMatch,
     HtmlMatch,
     ListModel,
     Match,
+    PartHeader,
+    PartMatch,
     RuleModel,
     Sample,
     UrlMatch,
@@ -30,7 +36,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "writing-rules.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n((?:rules|lists|composites):.*?)```", PAGE, re.DOTALL)
 MODELS = (
     RuleModel, CompositeModel, ListModel, Match, CountedText, HeaderMatch, HtmlMatch, UrlMatch, AttachmentMatch,
-    EnvelopeMatch, ClientMatch, AuthenticationMatch, DateMatch, Sample,
+    EnvelopeMatch, ClientMatch, AuthenticationMatch, DateMatch, Sample, BodyMatch, HeadersMatch, DecodedBodyMatch,
+    ElementMatch, PartHeader, PartMatch,
 )  # fmt: skip
 
 
