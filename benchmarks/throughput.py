@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.lib import mail_systems
 from benchmarks.lib.mail_systems import Filter, MailSystem
+from benchmarks.lib.nxdomain import LIST_ENTRIES
 from benchmarks.lib.process_tree import cpu_seconds
 from benchmarks.lib.sample_messages import write_samples
 from filterproxy.testing.dns_server import DnsServer
@@ -87,7 +88,7 @@ def main() -> None:
     reason = missing()
     if reason:
         sys.exit(f"throughput: {reason}")
-    with scratch_folder() as folder, DnsServer({}) as dns, contextlib.ExitStack() as stack:
+    with scratch_folder() as folder, DnsServer(LIST_ENTRIES) as dns, contextlib.ExitStack() as stack:
         filters = Filter(CHECKS[options.checks], options.workers, dns.address)
         systems = [stack.enter_context(system) for system in _systems(folder, filters, options)]
         results = _run(systems, write_samples(folder), options)

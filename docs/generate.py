@@ -119,12 +119,20 @@ def _is_ours(check: type[Check[Any]]) -> bool:
     return check.__module__.startswith("filterproxy.")
 
 
+# What makes a check declare the symbols of what ships with it, beside its defaults.
+_WITH_SHIPPED = {
+    "dnslists": "{definitions: [rules/dnslists/*.yml, rules/dnslists/agreement/*.yml], "
+    "keys: {spamhaus_dqs: none, abusix: none}}"
+}
+
+
 def _declared_symbols() -> dict[str, list[Symbol]]:
     """Return the symbols of each built-in check with the shipped rules and model; the parser's under `message`."""
     names = [name for name, check in discover().items() if _is_ours(check)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "filterproxy.yml")
-        path.write_text("hostname: mx.example.org\nchecks:\n" + "".join(f"  {name}: {{}}\n" for name in names))
+        settings = "".join(f"  {name}: {_WITH_SHIPPED.get(name, '{}')}\n" for name in names)
+        path.write_text(f"hostname: mx.example.org\nchecks:\n{settings}")
         built = _build(load_config(path))
     ended = {symbol.name for check in built.checks for symbol in outcome_symbols(check.name)}
     owners = {name: check.name for check in built.checks for name in built.declared[check.name]}

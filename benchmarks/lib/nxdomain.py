@@ -1,4 +1,7 @@
-"""A name server on loopback, in a process of its own, for which no name exists."""
+"""A name server on loopback, in a process of its own, for which no name exists but the test entries of a DNS list.
+
+Without those the list would be switched off, and a benchmark would leave out what it costs to ask it.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,17 @@ server:
   logfile: "/dev/null"
   do-not-query-localhost: no
   local-zone: "." always_nxdomain
+  local-zone: "dbl.example" static
+  local-data: "test.dbl.example A 127.0.0.2"
+  local-data: "2.0.0.127.dbl.example A 127.0.0.2"
 remote-control:
   control-enable: no
 """
-_TEST_SERVER = """
+LIST_ENTRIES = {"test.dbl.example": {"A": ["127.0.0.2"]}, "2.0.0.127.dbl.example": {"A": ["127.0.0.2"]}}
+_TEST_SERVER = f"""
 import sys
 from filterproxy.testing.dns_server import DnsServer
-with DnsServer({}, port=int(sys.argv[1])):
+with DnsServer({LIST_ENTRIES!r}, port=int(sys.argv[1])):
     sys.stdin.read()
 """
 

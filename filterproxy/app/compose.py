@@ -116,7 +116,9 @@ def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
 
     def context(name: str) -> CheckContext:
         log = services.log.for_check(name)
-        return CheckContext(services.resolver, services.store, services.scan_pool, services.clock, log, site)
+        return CheckContext(
+            services.resolver, services.store, services.scan_pool, services.clock, log, site, services.metrics
+        )
 
     checks = build(types, loaded.checks, context)
     return Pipeline(

@@ -1,78 +1,41 @@
-"""DNS lists: is the client, or a domain the message shows, on a list the administrator configured?
+"""DNS lists: is the client, or a domain or address the message shows, on a list the administrator configured?
 
 The one rule: only a return code that the configuration maps to a symbol scores; a list that refuses, lies or lists
-everything is switched off (see `services.dns_list`), and an address or name of our own is never asked for.
+everything is switched off (see `services.dns_lists`), and an address or name of our own is never asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from ipaddress import IPv4Address
-from typing import Literal, Self
+from collections.abc import Iterable, Sequence
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from filterproxy.core.check import Check, CheckConfig, CheckContext, Stage
-from filterproxy.core.envelope import domain_of
-from filterproxy.core.symbol import SYMBOL_NAME, Symbol, SymbolResult
+from filterproxy.core.errors import ConfigError
+from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds
-from filterproxy.message.domains import ascii_domain, registrable_domain
-from filterproxy.services.dns_list import DnsList, Matcher, parse_code
-from filterproxy.services.ip_addresses import is_public, parse_ip, reversed_labels
-
-Query = Literal["client", "reverse_name", "helo", "mail_from", "header_from", "urls"]
+from filterproxy.services.dns_lists import (
+    CodeConfig,
+    DnsList,
+    KeyConfig,
+    ListConfig,
+    ListState,
+    Subjects,
+    load_definitions,
+    read_keys,
+)
 
 _STAGES: dict[str, Stage] = {
     "client": Stage.CONNECT,
     "reverse_name": Stage.CONNECT,
     "helo": Stage.HELO,
     "mail_from": Stage.MAIL,
-    "header_from": Stage.MESSAGE,
-    "urls": Stage.MESSAGE,
+    "mail_from_address": Stage.MAIL,
 }
-_KINDS = {"client": {"address"}, "urls": {"address", "domain"}}
-_MAX_FROM = 4
-
-
-class CodeConfig(BaseModel):
-    """What a return code means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    symbol: str = Field(pattern=SYMBOL_NAME.pattern.removesuffix(r"\Z") + "$", description="The symbol that fires.")
-    score: float = Field(0.0, description="Its score.")
-    description: str = Field("", description="What it means, for people.")
-
-
-class ListConfig(BaseModel):
-    """One list: its zone, what is looked up in it, and its return codes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, description="For messages; the zone, which may hold a key, is never shown.")
-    zone: str = Field(min_length=1, description="The list's DNS zone.")
-    query: tuple[Query, ...] = Field(min_length=1, description="What is looked up: addresses, domains, or both.")
-    codes: dict[str, CodeConfig] = Field(min_length=1, description="What an answer means, by address or pattern.")
-    _matchers: tuple[tuple[Matcher, CodeConfig], ...] = PrivateAttr(())
-
-    @field_validator("codes")
-    @classmethod
-    def _readable(cls, value: dict[str, CodeConfig]) -> dict[str, CodeConfig]:
-        for pattern in value:
-            parse_code(pattern)
-        return value
-
-    def model_post_init(self, context: object) -> None:
-        """Prepare the codes."""
-        self._matchers = tuple((parse_code(pattern), code) for pattern, code in self.codes.items())
-
-    def meanings(self, codes: Sequence[IPv4Address]) -> Iterator[CodeConfig]:
-        """Yield what the answered codes mean; a code that is not configured means nothing."""
-        for matches, code in self._matchers:
-            if any(matches(answered) for answered in codes):
-                yield code
+_AFTER = {"dkim": "dkim", "reverse_name": "iprev"}
 
 
 class DnsListsConfig(CheckConfig):
@@ -80,8 +43,17 @@ class DnsListsConfig(CheckConfig):
 
     authenticated: bool = Field(False, description="Run for mail of authenticated users.")
     local: bool = Field(False, description="Run for mail from local_networks.")
-    lists: tuple[ListConfig, ...] = Field((), description="The lists that are asked.")
+    definitions: tuple[str, ...] = Field(
+        (), description="Files of ready-made lists, or patterns: `rules/dnslists/spamcop.yml`."
+    )
+    keys: dict[str, KeyConfig] = Field(
+        {}, description="Customers' keys by the name that the definitions give them: text, or a map with `file`."
+    )
+    lists: tuple[ListConfig, ...] = Field(
+        (), description="Lists of your own; one with the name of a ready-made list replaces it."
+    )
     max_urls: int = Field(20, ge=0, le=200, description="Names from URLs that are looked up in each list.")
+    max_received: int = Field(5, ge=0, le=50, description="Addresses from Received that are looked up in each list.")
     test_interval: Seconds = Field(3600.0, gt=0, description="Between two self-tests of a list.")
     retest_interval: Seconds = Field(300.0, gt=0, description="Until a list that was switched off is tried again.")
 
@@ -91,36 +63,51 @@ class DnsListsConfig(CheckConfig):
         doubles = {name for name in names if names.count(name) > 1}
         if doubles:
             raise ValueError(f"two lists are called {sorted(doubles)[0]!r}")
-        known: dict[str, CodeConfig] = {}
-        for code in (code for entry in self.lists for code in entry.codes.values()):
-            if known.setdefault(code.symbol, code).score != code.score:
-                raise ValueError(f"symbol {code.symbol} has two different scores")
+        _one_score_each(self.lists)
         return self
 
 
+def _one_score_each(lists: Iterable[ListConfig]) -> None:
+    known: dict[str, CodeConfig] = {}
+    for code in (code for entry in lists for code in entry.codes.values()):
+        if known.setdefault(code.symbol, code).score != code.score:
+            raise ValueError(f"symbol {code.symbol} has two different scores")
+
+
 class DnsListsCheck(Check[DnsListsConfig]):
-    """Asks every list for everything it is configured for, at once."""
+    """Asks every list for everything it is configured for, at once. docs/dns-lists.md says how lists are chosen."""
 
     name = "dnslists"
     config_type = DnsListsConfig
+    after = frozenset(_AFTER.values())
 
     def __init__(self, config: DnsListsConfig, context: CheckContext) -> None:
         super().__init__(config, context)
-        # As early as all that the configured lists read is known.
-        queries = {query for entry in config.lists for query in entry.query}
-        self.stage = max((_STAGES[query] for query in queries), default=Stage.CONNECT)  # type: ignore[misc]
-        self._lists = [(entry, self._open(entry)) for entry in config.lists]
-        self._own = frozenset(ascii_domain(name) for name in (context.site.hostname, *context.site.local_domains))
+        entries = load_definitions(config.definitions, context.site.base_dir)
+        entries |= {entry.name: entry for entry in config.lists}
+        keys = read_keys(config.keys, context.site.base_dir)
+        _refuse_unknown_keys(keys, entries.values(), bool(config.definitions))
+        zones = {entry.name: entry.zone_for(keys) for entry in entries.values()}
+        # A list that is for customers alone is left out without a key.
+        self._lists = [(entry, self._open(entry, zones[entry.name])) for entry in entries.values() if zones[entry.name]]
+        try:
+            _one_score_each(entry for entry, _ in self._lists)
+        except ValueError as error:
+            raise ConfigError(str(error), key="checks.dnslists") from error
+        # As early as all that these lists read is known, and after the checks whose results they read.
+        queries = {query for entry, _ in self._lists for query in entry.query}
+        self.stage = max((_STAGES.get(query, Stage.MESSAGE) for query in queries), default=Stage.CONNECT)  # type: ignore[misc]
+        self.after = frozenset(_AFTER[query] for query in queries if query in _AFTER)  # type: ignore[misc]
 
-    def _open(self, entry: ListConfig) -> DnsList:
-        kinds = frozenset(kind for query in entry.query for kind in _KINDS.get(query, {"domain"}))
+    def _open(self, entry: ListConfig, zone: str) -> DnsList:
+        context = self.context
         return DnsList(
-            entry.name,
-            entry.zone,
-            kinds,
-            self.context.resolver,
-            self.context.clock,
-            self.context.log,
+            entry,
+            zone,
+            context.resolver,
+            context.clock,
+            context.log,
+            context.metrics,
             test_interval=self.config.test_interval,
             retest_interval=self.config.retest_interval,
         )
@@ -128,7 +115,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
     def declared_symbols(self) -> Sequence[Symbol]:
         """Return the symbols of all configured return codes."""
         symbols: dict[str, Symbol] = {}
-        for entry in self.config.lists:
+        for entry, _ in self._lists:
             for code in entry.codes.values():
                 description = code.description or f"Listed by {entry.name}"
                 symbols.setdefault(code.symbol, Symbol(code.symbol, code.score, description, "dnslists"))
@@ -144,15 +131,21 @@ class DnsListsCheck(Check[DnsListsConfig]):
         """Stop the self-tests."""
         await asyncio.gather(*(dns_list.close() for _, dns_list in self._lists))
 
+    async def test_lists(self) -> dict[str, ListState]:
+        """Test every list now; return their states by name."""
+        states = await asyncio.gather(*(dns_list.test() for _, dns_list in self._lists))
+        return {entry.name: state for (entry, _), state in zip(self._lists, states, strict=True)}
+
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return one firing for each listing whose return code is configured."""
-        if self.context.site.offline or not self._lists:
+        site = self.context.site
+        if site.offline or not self._lists:
             return []
-        subjects = _Subjects(transaction, self._own, self.config.max_urls)
+        subjects = Subjects(transaction, site, max_urls=self.config.max_urls, max_received=self.config.max_received)
         jobs = [
             self._look_up(entry, dns_list, labels, subject)
             for entry, dns_list in self._lists
-            for labels, subject in subjects.of(entry.query).items()
+            for labels, subject in subjects.of(entry.query, entry.hash).items()
         ]
         found = await asyncio.gather(*jobs)
         return [result for results in found for result in results]
@@ -162,65 +155,10 @@ class DnsListsCheck(Check[DnsListsConfig]):
         return [SymbolResult(code.symbol, options=(subject, entry.name)) for code in entry.meanings(codes)]
 
 
-class _Subjects:
-    """What a transaction has to look up: labels to put before a zone, and the text they stand for."""
-
-    def __init__(self, transaction: Transaction, own: frozenset[str], max_urls: int) -> None:
-        self._transaction, self._own, self._max_urls = transaction, own, max_urls
-        self._known: dict[str, dict[str, str]] = {}
-
-    def of(self, queries: Sequence[Query]) -> dict[str, str]:
-        """Return the subjects of these queries, each once."""
-        found: dict[str, str] = {}
-        for query in queries:
-            if query not in self._known:
-                self._known[query] = _READERS[query](self)
-            found |= self._known[query]
-        return found
-
-    def client(self) -> dict[str, str]:
-        return self._address(self._transaction.client.address)
-
-    def reverse_name(self) -> dict[str, str]:
-        return self._domain(self._transaction.client.name)
-
-    def helo(self) -> dict[str, str]:
-        return self._domain(self._transaction.helo)
-
-    def mail_from(self) -> dict[str, str]:
-        return self._domain(domain_of(self._transaction.envelope.mail_from or ""))
-
-    def header_from(self) -> dict[str, str]:
-        mailboxes = self._transaction.require_message().header_from[:_MAX_FROM]
-        return {labels: subject for mailbox in mailboxes for labels, subject in self._domain(mailbox.domain).items()}
-
-    def urls(self) -> dict[str, str]:
-        """Return the hosts of the URLs; at most `max_urls`, in the order of the message."""
-        found: dict[str, str] = {}
-        for url in self._transaction.require_message().urls:
-            if len(found) >= self._max_urls:
-                break
-            found |= self._address(url.host) or self._domain(url.host)
-        return dict(list(found.items())[: self._max_urls])
-
-    def _address(self, text: str) -> dict[str, str]:
-        address = parse_ip(text.strip("[]"))
-        return {reversed_labels(address): str(address)} if address and is_public(address) else {}
-
-    def _domain(self, name: str) -> dict[str, str]:
-        """Return the name and its registrable domain; lists hold one or the other."""
-        name = ascii_domain(name)
-        registrable = registrable_domain(name)
-        if not registrable or registrable in self._own or name in self._own or parse_ip(name.strip("[]")):
-            return {}
-        return {registrable: registrable} | ({} if name == f"www.{registrable}" else {name: name})
-
-
-_READERS: dict[str, Callable[[_Subjects], dict[str, str]]] = {
-    "client": _Subjects.client,
-    "reverse_name": _Subjects.reverse_name,
-    "helo": _Subjects.helo,
-    "mail_from": _Subjects.mail_from,
-    "header_from": _Subjects.header_from,
-    "urls": _Subjects.urls,
-}
+def _refuse_unknown_keys(keys: Iterable[str], entries: Iterable[ListConfig], defined: bool) -> None:
+    """Raise ConfigError for a key that no list uses: a spelling mistake would go unnoticed otherwise."""
+    used = {entry.key for entry in entries if entry.key}
+    for name in keys:
+        if name not in used:
+            known = ", ".join(sorted(used)) if defined or used else "none: `definitions` names no file"
+            raise ConfigError("no list uses this key", key=f"checks.dnslists.keys.{name}", hint=f"keys in use: {known}")

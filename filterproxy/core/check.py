@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, Generic, Literal, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from filterproxy.core.action import Action
 from filterproxy.core.composite import Composite
-from filterproxy.core.ports import Clock, Log, Resolver, ScanPool, Site, Store
+from filterproxy.core.ports import CheckMetrics, Clock, Log, NoMetrics, Resolver, ScanPool, Site, Store
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds
@@ -54,6 +54,7 @@ class CheckContext:
     clock: Clock
     log: Log
     site: Site
+    metrics: CheckMetrics = field(default_factory=NoMetrics)
 
 
 class Check(ABC, Generic[ConfigT]):

@@ -84,6 +84,20 @@ class Log(Protocol):
         """Log something worth knowing (printf style)."""
 
 
+class CheckMetrics(Protocol):
+    """A check's way to count something that is no symbol."""
+
+    def dns_list(self, name: str, off_because: str) -> None:
+        """Note that a DNS list is off for that reason (one word), or on (empty)."""
+
+
+class NoMetrics:
+    """CheckMetrics that count nothing."""
+
+    def dns_list(self, name: str, off_because: str) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the administrator said about this site.

@@ -109,6 +109,12 @@ class Metrics:
             "dns_queries", "DNS questions, by answer (found, nodata, nxdomain, temperror).", "status"
         )
         self._dns_seconds = self._histogram("dns_seconds", "Time to a DNS answer.", _DNS_BUCKETS)
+        self._dns_lists = self._gauge("dns_list_on", "1 while a DNS list is believed, else 0.", "livemin", "list")
+        self._dns_lists_off = self._counter(
+            "dns_list_switched_off",
+            "Times a DNS list was switched off: refused, foreign_answer, lists_everything, gone, no_answer.",
+            *("list", "reason"),
+        )
 
     def _count_ourselves(self) -> None:
         self._history_dropped = self._counter(
@@ -123,7 +129,9 @@ class Metrics:
     def _counter(self, name: str, about: str, *labels: str) -> _Children[Counter]:
         return _Children(Counter(f"filterproxy_{name}", about, labels, registry=self.registry))
 
-    def _gauge(self, name: str, about: str, mode: Literal["livesum", "livemax"], *labels: str) -> _Children[Gauge]:
+    def _gauge(
+        self, name: str, about: str, mode: Literal["livesum", "livemin", "livemax"], *labels: str
+    ) -> _Children[Gauge]:
         return _Children(Gauge(f"filterproxy_{name}", about, labels, multiprocess_mode=mode, registry=self.registry))
 
     def _histogram(self, name: str, about: str, buckets: tuple[float, ...], *labels: str) -> _Children[Histogram]:
@@ -164,6 +172,12 @@ class Metrics:
         """Count an answered DNS question."""
         self._dns[status,].inc()
         self._dns_seconds[()].observe(seconds)
+
+    def dns_list(self, name: str, off_because: str) -> None:
+        """Note that a DNS list is off for that reason (one word), or on (empty)."""
+        self._dns_lists[name,].set(0 if off_because else 1)
+        if off_because:
+            self._dns_lists_off[name, off_because].inc()
 
     def history_dropped(self, count: int = 1) -> None:
         """Count history rows that were lost."""
