@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -37,6 +38,12 @@ _STAGES: dict[str, Stage] = {
 }
 _AFTER = {"dkim": "dkim", "reverse_name": "iprev"}
 
+UNAVAILABLE = Symbol("DNSLISTS_UNAVAILABLE", 0.0, "A DNS list could not be asked: it is switched off or did not answer")
+LIMITED = Symbol("DNSLISTS_LIMITED", 0.0, "Not everything was looked up in the DNS lists: checks.dnslists.max_lookups")
+
+
+_Lookup = tuple[ListConfig, DnsList, str, str]  # the list, the labels before its zone, and what they stand for
+
 
 class DnsListsConfig(CheckConfig):
     """Keys of `checks.dnslists`."""
@@ -54,6 +61,7 @@ class DnsListsConfig(CheckConfig):
     )
     max_urls: int = Field(20, ge=0, le=200, description="Names from URLs that are looked up in each list.")
     max_received: int = Field(5, ge=0, le=50, description="Addresses from Received that are looked up in each list.")
+    max_lookups: int = Field(200, ge=1, le=5000, description="Look-ups of one message in all lists together.")
     test_interval: Seconds = Field(3600.0, gt=0, description="Between two self-tests of a list.")
     retest_interval: Seconds = Field(300.0, gt=0, description="Until a list that was switched off is tried again.")
 
@@ -78,6 +86,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
     """Asks every list for everything it is configured for, at once. docs/dns-lists.md says how lists are chosen."""
 
     name = "dnslists"
+    symbols = (UNAVAILABLE, LIMITED)
     config_type = DnsListsConfig
     after = frozenset(_AFTER.values())
 
@@ -113,8 +122,8 @@ class DnsListsCheck(Check[DnsListsConfig]):
         )
 
     def declared_symbols(self) -> Sequence[Symbol]:
-        """Return the symbols of all configured return codes."""
-        symbols: dict[str, Symbol] = {}
+        """Return the symbols of all configured return codes, and those for what could not be looked up."""
+        symbols: dict[str, Symbol] = {symbol.name: symbol for symbol in self.symbols}
         for entry, _ in self._lists:
             for code in entry.codes.values():
                 description = code.description or f"Listed by {entry.name}"
@@ -137,21 +146,42 @@ class DnsListsCheck(Check[DnsListsConfig]):
         return {entry.name: state for (entry, _), state in zip(self._lists, states, strict=True)}
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
-        """Return one firing for each listing whose return code is configured."""
-        site = self.context.site
-        if site.offline or not self._lists:
+        """Return one firing for each listing whose return code is configured, and what could not be looked up."""
+        if self.context.site.offline or not self._lists:
             return []
-        subjects = Subjects(transaction, site, max_urls=self.config.max_urls, max_received=self.config.max_received)
-        jobs = [
-            self._look_up(entry, dns_list, labels, subject)
-            for entry, dns_list in self._lists
-            for labels, subject in subjects.of(entry.query, entry.hash).items()
-        ]
-        found = await asyncio.gather(*jobs)
-        return [result for results in found for result in results]
+        lookups = self._lookups(transaction)
+        found = await asyncio.gather(*(self._look_up(*lookup) for lookup in lookups[: self.config.max_lookups]))
+        results = [result for results in found for result in results or ()]
+        silent = dict.fromkeys(entry.name for (entry, *_), given in zip(lookups, found, strict=False) if given is None)
+        if silent:
+            results.append(SymbolResult(UNAVAILABLE.name, options=tuple(silent)))
+        if len(lookups) > self.config.max_lookups:
+            left_out = len(lookups) - self.config.max_lookups
+            results.append(SymbolResult(LIMITED.name, options=(f"{left_out} left out",)))
+        return results
 
-    async def _look_up(self, entry: ListConfig, dns_list: DnsList, labels: str, subject: str) -> list[SymbolResult]:
+    def _lookups(self, transaction: Transaction) -> list[_Lookup]:
+        """Return what there is to look up: the first of each list, then the second of each, and so on."""
+        subjects = Subjects(
+            transaction, self.context.site, max_urls=self.config.max_urls, max_received=self.config.max_received
+        )
+        by_list = [
+            [
+                (entry, dns_list, labels, subject)
+                for labels, subject in subjects.of(entry.query, entry.hash).items()
+                if entry.ipv6 or ":" not in subject
+            ]
+            for entry, dns_list in self._lists
+        ]
+        return [lookup for turn in zip_longest(*by_list) for lookup in turn if lookup is not None]
+
+    async def _look_up(
+        self, entry: ListConfig, dns_list: DnsList, labels: str, subject: str
+    ) -> list[SymbolResult] | None:
+        """Return the listings of one subject in one list; None when the list could not be asked."""
         codes = await dns_list.lookup(labels)
+        if codes is None:
+            return None
         return [SymbolResult(code.symbol, options=(subject, entry.name)) for code in entry.meanings(codes)]
 
 

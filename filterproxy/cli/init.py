@@ -59,12 +59,9 @@ actions:
 
 # Exactly these checks run.
 checks:
-{checks}  # dnslists:                             # lists have terms of use, so none is preset
-  #   lists:
-  #     - name: example
-  #       zone: bl.example
-  #       query: [client]
-  #       codes: {{"127.0.0.2": {{symbol: EXAMPLE_BL, score: 4}}}}
+{checks}  # dnslists:                             # lists have terms of use, so none is preset: docs/dns-lists.md
+  #   definitions: [rules/dnslists/spamcop.yml, rules/dnslists/psbl.yml]
+  #   # keys: {{spamhaus_dqs: {{file: spamhaus.key}}}}
 
 # dns:
 #   nameservers: ["127.0.0.1"]            # a resolver of your own; default: /etc/resolv.conf

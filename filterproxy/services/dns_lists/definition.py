@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from filterproxy.core.symbol import SYMBOL_NAME
 from filterproxy.services.dns_lists.codes import Matcher, parse_code
+from filterproxy.services.dns_lists.keys import holds_a_key
 
 Query = Literal[
     "client",
@@ -73,6 +74,7 @@ class ListConfig(BaseModel):
     key: str = Field("", description="Which of `checks.dnslists.keys` that is.")
     query: tuple[Query, ...] = Field(min_length=1, description="What is looked up: addresses, domains, or both.")
     hash: Literal["sha1", "sha256", "md5"] = Field("sha1", description="How mail addresses are hashed.")
+    ipv6: bool = Field(True, description="Look up IPv6 addresses too; false for a list that has none.")
     codes: dict[str, CodeConfig] = Field(min_length=1, description="What an answer means, by address or pattern.")
     refused: tuple[str, ...] = Field((), description="Return codes by which the list says that it refuses us.")
     test: str = Field(
@@ -92,6 +94,16 @@ class ListConfig(BaseModel):
     def _refused_readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in value:
             parse_code(pattern)
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _without_a_key(cls, value: str) -> str:
+        if holds_a_key(value):  # the value is not quoted: it may be the key
+            raise ValueError(
+                "this is a customer's zone: write keyed_zone with {key} in the place of the key, and the key under "
+                "checks.dnslists.keys, where nothing shows it"
+            )
         return value
 
     @model_validator(mode="after")

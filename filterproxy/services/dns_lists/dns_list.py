@@ -28,9 +28,13 @@ from filterproxy.services.ip_addresses import parse_ip, reversed_labels
 FAILURES_BEFORE_OFF = 5
 QUICK_RETEST = 15.0  # seconds until a list that does not answer is tried again; doubled each time
 _ERRORS = IPv4Network("127.255.255.0/24")  # .252 typing error, .254 public resolver, .255 too many queries
-_NEVER_LISTED = {"address": "1.0.0.127", "domain": "invalid", "hash": "invalid"}
 _MISSING = (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
-_ALWAYS_LISTED = {"address": "2.0.0.127", "domain": "test"}  # RFC 5782 section 5
+# RFC 5782 section 5; a list of IPv4 addresses alone lacks the entry for IPv6, and may.
+_NEVER_LISTED = {"address": "1.0.0.127", "domain": "invalid", "hash": "invalid"}
+_ALWAYS_LISTED = {"address": "2.0.0.127", "domain": "test"}
+_NEVER_LISTED_IPV6, _ALWAYS_LISTED_IPV6 = (
+    f"{octet}.0.0.0.0.0.f.7.f.f.f.f" + 20 * ".0" for octet in (1, 2)
+)  # ::FFFF:7F00:1 and ::FFFF:7F00:2
 
 
 class Trouble(StrEnum):
@@ -81,29 +85,33 @@ class DnsList:
         self._failures = self._silent_tests = 0
         self._test: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    async def lookup(self, labels: str) -> tuple[IPv4Address, ...]:
-        """Return the list's codes for reversed address labels, a domain or a hash; empty when not listed, or off."""
+    async def lookup(self, labels: str) -> tuple[IPv4Address, ...] | None:
+        """Return the list's codes for reversed address labels, a domain or a hash; empty when not listed.
+
+        None when nobody knows: the list is off or did not answer.
+        """
         await self._ready()
         if self.state.off_because:
-            return ()
+            return None
         return self._judge(await self._ask(labels))
 
     async def _ask(self, labels: str) -> DnsAnswer:
         return await self._resolver.resolve(f"{labels}.{self._zone}", "A")
 
-    def _judge(self, answer: DnsAnswer) -> tuple[IPv4Address, ...]:
-        """Return the listings of an answer; switch the list off when it holds something else."""
+    def _judge(self, answer: DnsAnswer) -> tuple[IPv4Address, ...] | None:
+        """Return the listings of an answer; None, and the list may be off, when it holds something else."""
         if answer.status is DnsStatus.TEMPERROR:
             self._failures += 1
             if self._failures >= FAILURES_BEFORE_OFF:
                 self._switch_off(Trouble.SILENT, "it does not answer")
-            return ()
+            return None
         self._failures = 0
         trouble = self._trouble(answer)
         if trouble:
             self._switch_off(*trouble)
-            return ()
+            return None
         return tuple(IPv4Address(record) for record in answer.records)
 
     def _trouble(self, answer: DnsAnswer) -> tuple[Trouble, str] | None:
@@ -138,33 +146,38 @@ class DnsList:
     async def _self_test(self) -> None:
         """Ask for what must never and what must always be listed (RFC 5782 section 5)."""
         kinds = sorted(self._config.kinds)
-        must = self._must_have(kinds)
         never = [_NEVER_LISTED[kind] for kind in kinds]
+        must = self._must_have(kinds)
+        also_never = [_NEVER_LISTED_IPV6] if "address" in kinds and self._config.ipv6 else []
         *answers, zone = await asyncio.gather(
-            *(self._ask(labels) for labels in (*never, *must)), self._resolver.resolve(self._zone, "NS")
+            *(self._ask(labels) for labels in (*never, *must, *also_never)), self._resolver.resolve(self._zone, "NS")
         )
         gone = zone.status is DnsStatus.NXDOMAIN  # then nothing is below the name either (RFC 8020)
-        self._conclude(answers[: len(never)], answers[len(never) :], gone)
+        listed = any(answer.records for answer in answers[len(never) + len(must) :])
+        self._conclude(answers[: len(never)], answers[len(never) : len(never) + len(must)], gone, listed)
         self._schedule()
 
-    def _conclude(self, never: Sequence[DnsAnswer], must: Sequence[DnsAnswer], gone: bool) -> None:
+    def _conclude(
+        self, never: Sequence[DnsAnswer], must: Sequence[DnsAnswer], gone: bool, wrongly_listed: bool
+    ) -> None:
         """Take the answers for what must never and what must always be listed."""
         answers = (*never, *must)
         trouble = next((found for found in map(self._trouble, answers) if found), None)
         missing = bool(must) and all(answer.status in _MISSING for answer in must)
-        if all(answer.status is DnsStatus.TEMPERROR for answer in answers):
+        unknown = [answer for answer in never if answer.status is DnsStatus.TEMPERROR]
+        if len(unknown) == len(never) and not any(answer.records for answer in must):
             self._silent_tests += 1
             self._switch_off(Trouble.SILENT, "it does not answer")
         elif trouble:
             self._switch_off(*trouble)
-        elif any(answer.records for answer in never):
+        elif wrongly_listed or any(answer.records for answer in never):
             self._switch_off(Trouble.WILDCARD, "it lists everything")
         elif missing and (self._config.test or gone):
             self._switch_off(Trouble.GONE, "its test entry is gone" if self._config.test else "its zone is gone")
-        elif self.state.off_because and any(answer.status is DnsStatus.TEMPERROR for answer in never):
-            self._next_test = self._clock.monotonic() + self._retest_interval  # nothing new is known
-        else:
+        elif not (self.state.off_because and unknown):
             self._switch_on("it lacks the test entry that every list has (RFC 5782)" if missing else "")
+        if unknown:
+            self._next_test = min(self._next_test, self._clock.monotonic() + self._retest_interval)
 
     def _must_have(self, kinds: Sequence[str]) -> list[str]:
         """Return the labels of which the list must have one."""
@@ -172,7 +185,8 @@ class DnsList:
         if test == NO_TEST:
             return []
         if not test:
-            return [_ALWAYS_LISTED[kind] for kind in kinds if kind in _ALWAYS_LISTED]
+            ipv6 = [_ALWAYS_LISTED_IPV6] if "address" in kinds and self._config.ipv6 else []
+            return [_ALWAYS_LISTED[kind] for kind in kinds if kind in _ALWAYS_LISTED] + ipv6
         address = parse_ip(test)
         if address is not None:
             return [reversed_labels(address)]
@@ -201,6 +215,8 @@ class DnsList:
 
     def _schedule(self) -> None:
         """Have the next self-test begin by itself, however little mail there is."""
+        if self._closed:
+            return
         if self._timer is not None:
             self._timer.cancel()
         wait = max(self._next_test - self._clock.monotonic(), 0.0)
@@ -208,6 +224,7 @@ class DnsList:
 
     async def close(self) -> None:
         """Stop a running self-test, and those to come."""
+        self._closed = True
         if self._test is not None:
             self._test.cancel()
             await asyncio.gather(self._test, return_exceptions=True)

@@ -8,10 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from filterproxy.core.errors import ConfigError
+
+# Zones in which every customer has a name of their own.
+_CUSTOMERS_ONLY = (".dq.spamhaus.net", ".mail.abusix.zone")
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
@@ -24,7 +28,20 @@ class KeyFile(BaseModel):
     file: str = Field(min_length=1, description="A file that holds nothing but the key.")
 
 
-KeyConfig = SecretStr | KeyFile
+def _without_quoting(value: Any) -> Any:
+    """Refuse here what is neither text nor a map with a file: pydantic's own message would show the value."""
+    names_a_file = isinstance(value, dict) and value.keys() == {"file"} and isinstance(value["file"], str)
+    if not (names_a_file or isinstance(value, str | KeyFile | SecretStr)):
+        raise ValueError("a key is text in quotes, or a map with its file: {file: NAME}")
+    return value
+
+
+KeyConfig = Annotated[SecretStr | KeyFile, BeforeValidator(_without_quoting)]
+
+
+def holds_a_key(zone: str) -> bool:
+    """Tell whether a zone is known to have a customer's key in its name."""
+    return zone.strip().rstrip(".").lower().endswith(_CUSTOMERS_ONLY)
 
 
 def read_keys(keys: Mapping[str, KeyConfig], base_dir: Path) -> dict[str, str]:

@@ -29,6 +29,8 @@ def fill(metrics: Metrics) -> None:
     metrics.protocol_error("smtp")
     metrics.next_hop_error("connect")
     metrics.dns_query("found", 0.002)
+    metrics.dns_list("house", "")
+    metrics.dns_list("other", "refused")
     metrics.history_dropped(3)
     metrics.log_dropped(7)
     metrics.reloaded("ok")
@@ -47,6 +49,9 @@ EXPECTED = {
     "filterproxy_next_hop_errors_total,connect": 1,
     "filterproxy_dns_queries_total,found": 1,
     "filterproxy_dns_seconds_count": 1,
+    "filterproxy_dns_list_on,house": 1,
+    "filterproxy_dns_list_on,other": 0,
+    "filterproxy_dns_list_switched_off_total,other,refused": 1,
     "filterproxy_history_dropped_total": 3,
     "filterproxy_log_dropped_total": 7,
     "filterproxy_reloads_total,ok": 1,
