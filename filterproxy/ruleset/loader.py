@@ -93,7 +93,7 @@ class _Loading:
 
     def finish(self, limits: TextLimits) -> RuleSet:
         """Return the ruleset, or raise ConfigErrors."""
-        errors = [*self._errors, *self._compiler.errors]
+        errors = [*self._errors, *self._compiler.errors, *self._compiler.named.problems()]
         ordered: tuple[Composite, ...] = ()
         try:
             ordered = composites.in_order(self._composites, self._references)
@@ -131,9 +131,21 @@ class _Loading:
                 yield number, item
 
     def _rule(self, model: RuleModel, document: YamlDocument, path: KeyPath) -> None:
+        self._compiler.compiling = model.name
         node = self._compiler.match(model.match, document, (*path, "match"))
+        self._compiler.named.nodes[model.name] = node
+        if model.name.startswith("_"):
+            self._part(model, document, path)
+            return
         self._declare(model, node, model.description or f"The rule {model.name}")
         self._tests.append(Tested(model.name, model.match, model.tests, document, (*path, "tests")))
+
+    def _part(self, model: RuleModel, document: YamlDocument, path: KeyPath) -> None:
+        """Note what a part cannot have: it is read by rules and never seen by itself."""
+        for key in ("action", "tests"):
+            if key in model.model_fields_set:
+                hint = "give the rule a name without _ in front"
+                self._errors.append(document.error((*path, key), f"a part has no `{key}:`", hint=hint))
 
     def _list(self, model: ListModel, document: YamlDocument, path: KeyPath) -> None:
         try:

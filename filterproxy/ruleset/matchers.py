@@ -40,6 +40,7 @@ from filterproxy.ruleset.nodes import (
 )
 from filterproxy.ruleset.normal_form import normal_expression, normal_form
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
+from filterproxy.ruleset.references import Named, RuleReference, SumNode
 
 _ENDS_OF_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
@@ -51,6 +52,8 @@ class Compiler:
     def __init__(self, open_list: OpenList) -> None:
         self.errors: list[ConfigError] = []
         self.patterns: list[Pattern] = []
+        self.named = Named()
+        self.compiling = ""
         self._known: dict[tuple[Field, str], Pattern] = {}
         self._open_list = open_list
 
@@ -126,6 +129,22 @@ class _Matchers:
     def _at_least(self, count: int, matches: tuple[schema.Match, ...], path: KeyPath) -> Node:
         compiled = (self._compiler.match(m, self._document, (*path, number)) for number, m in enumerate(matches))
         return AtLeastNode(count, tuple(compiled))
+
+    def _rule(self, name: str, path: KeyPath) -> Iterator[Node]:
+        named = self._compiler.named
+        named.uses.append((self._compiler.compiling, name, self._document, path))
+        yield RuleReference(name, named)
+
+    def _sum(self, value: schema.SumMatch, path: KeyPath) -> Iterator[Node]:
+        terms: list[tuple[float, Node]] = []
+        for number, term in enumerate(value.of):
+            place = (*path, "of", number)
+            if term.match is not None:
+                node = self._compiler.match(term.match, self._document, (*place, "match"))
+            else:
+                node = next(self._rule(term.rule or "", place))
+            terms.append((term.times, node))
+        yield SumNode(tuple(terms), value.is_)
 
     def _header(self, value: schema.HeaderMatch, path: KeyPath) -> Iterator[Node]:
         if value.raw and value.part != "value":
@@ -343,6 +362,8 @@ _KEYS: dict[str, Callable[[_Matchers, Any, KeyPath], Iterator[Node]]] = {
     "any": _Matchers._any,
     "not_": _Matchers._not,
     "at_least": _Matchers._some,
+    "rule": _Matchers._rule,
+    "sum": _Matchers._sum,
 }
 _EXPRESSIONS: dict[str, Callable[[tuple[str, ...]], str]] = {
     "regex": any_of,

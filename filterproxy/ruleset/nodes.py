@@ -30,10 +30,15 @@ MAX_COUNTED = 10_000
 
 @dataclass(slots=True)
 class Run:
-    """One message's facts, and the expressions that the prefilter says may match, with the places of their literals."""
+    """One message's facts, and the expressions that the prefilter says may match, with the places of their literals.
+
+    `results` and `counts` are what is known already of rules that other rules read.
+    """
 
     facts: Facts
     candidates: Mapping[int, Places]
+    results: dict[str, Evidence | None] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -353,13 +358,9 @@ def relation_question(first: str, second: str, *, same: bool) -> Question:
     return Question(ask)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled rule."""
+    """A compiled rule; its node knows what wakes it when all rules are there."""
 
     name: str
     node: Node
-    wake: Wake = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.wake = self.node.wake()

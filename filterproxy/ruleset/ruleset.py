@@ -91,9 +91,10 @@ class _Matcher:
         self._always: list[Rule] = []
         self._woken: dict[int, list[Rule]] = defaultdict(list)
         for rule in rules:
-            if rule.wake is None:
+            wake = rule.node.wake()
+            if wake is None:
                 self._always.append(rule)
-            for number in rule.wake or ():
+            for number in wake or ():
                 self._woken[number].append(rule)
         indexed = [pattern for pattern in patterns if not pattern.field.costly]
         self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}

@@ -26,6 +26,7 @@ from filterproxy.ruleset.conditions import (
 )
 from filterproxy.ruleset.numbers import Bytes, Count, Duration
 
+_PART_NAME = re.compile(r"_[A-Za-z0-9_]{1,99}\Z")
 _HEADER_NAME = re.compile(r"[!-9;-~]+\Z")
 Identity = Literal[
     "from.address", "from.domain", "from.site", "from.name", "from.name_site",
@@ -45,6 +46,14 @@ def _symbol_name(name: str) -> str:
     return name
 
 
+def _rule_name(name: str) -> str:
+    if not name.startswith("_"):
+        return _symbol_name(name)
+    if not _PART_NAME.match(name):
+        raise ValueError(f"{name!r} is no name of a part: after the _ write letters, digits and _ (at most 100)")
+    return name
+
+
 def _header_name(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if not _HEADER_NAME.match(name):
@@ -57,6 +66,7 @@ def _action(value: Any) -> Any:
 
 
 SymbolName = Annotated[str, AfterValidator(_symbol_name)]
+RuleName = Annotated[str, AfterValidator(_rule_name)]
 ForcedAction = Annotated[
     Action, BeforeValidator(_action), WithJsonSchema({"type": "string", "enum": [str(action) for action in Action]})
 ]
@@ -215,6 +225,27 @@ class AtLeastMatch(Model):
     of: tuple[Match, ...] = Field(min_length=1)
 
 
+class SumTerm(Model):
+    """A rule or a match, and how much it counts. A bare text is a rule's name."""
+
+    rule: RuleName | None = None
+    match: Match | None = None
+    times: float = Field(1.0, allow_inf_nan=False, description="What each of its hits counts.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> SumTerm:
+        if (self.rule is None) is (self.match is None):
+            raise ValueError("write either `rule:` or `match:`")
+        return self
+
+
+class SumMatch(Model):
+    """How often rules and matches hold, added up."""
+
+    of: tuple[Annotated[SumTerm, Shorthand("rule")], ...] = Field(min_length=1)
+    is_: Count = Field(alias="is", description="What the sum must be.")
+
+
 Pair = Annotated[tuple[Identity, Identity], Field(description="Two identities.")]
 
 
@@ -248,6 +279,8 @@ class Match(Model):
     any: tuple[Match, ...] | None = Field(None, min_length=1)
     not_: Match | None = Field(None, alias="not")
     at_least: AtLeastMatch | None = None
+    rule: RuleName | None = Field(None, description="Another rule of these files, which holds.")
+    sum: SumMatch | None = Field(None, description="How often several rules and matches hold, added up.")
 
     @model_validator(mode="after")
     def _asks_something(self) -> Match:
@@ -303,8 +336,9 @@ class Named(Model):
 
 
 class RuleModel(Named):
-    """A rule: a symbol that fires when a message matches."""
+    """A rule: a symbol that fires when a message matches. A name that begins with _ makes it a part for other rules."""
 
+    name: RuleName
     match: Match
     tests: Samples = Samples()
 
