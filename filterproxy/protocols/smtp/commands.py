@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.replies import Refused
 
-# Possessive repeats: a failure is final, so no input makes this quadratic.
-_BRACKETED = re.compile(rb'<((?:[^\x00-\x20"<>\\\x7f]|"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-\x7e])*+")*+)>')
+# Possessive repeats, so that no input makes this quadratic; never of a group, which Python before 3.11.5 gets wrong.
+_PLAIN = rb'[^\x00-\x20"<>\\\x7f]'
+_QUOTED = rb'"[^\x00-\x1f"\\\x7f]*+(?:\\[\x20-\x7e][^\x00-\x1f"\\\x7f]*+)*"'
+_BRACKETED = re.compile(rb"<(" + _PLAIN + rb"*+(?:" + _QUOTED + _PLAIN + rb"*+)*)>")
 _UNBRACKETED = re.compile(rb'[^\x00-\x20"<>\\\x7f]++')
 _VERB = re.compile(rb"[A-Za-z]{1,16}\Z")
 

@@ -16,7 +16,7 @@ MAX_FIELD = 8192
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))+\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?=")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
 _ENCODED = "\x02"  # stands for an encoded word, which no address may hold
 _ADDRESS = r"[^\s<>@,;:()\"\x02]++@[^\s<>@,;:()\"\x02]++"
 _SHAPE = re.compile(rf"\s*+(?:({_ADDRESS})|([^<>,;:()\"]*+)<\s*+({_ADDRESS})\s*+>)\s*+\Z")
