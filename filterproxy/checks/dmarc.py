@@ -13,10 +13,20 @@ from pydantic import Field
 
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
+from filterproxy.core.outcome import Status
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message.domains import ascii_domain
-from filterproxy.services.dmarc import Author, Discovery, DnsTrouble, Policy, Record, read_author
+from filterproxy.services.dmarc import (
+    Author,
+    Discovery,
+    DnsTrouble,
+    Identifier,
+    Policy,
+    Record,
+    any_aligned,
+    read_author,
+)
 from filterproxy.services.signatures import sealed_results
 
 _PASS = Symbol("DMARC_PASS", -0.5, "SPF or DKIM authenticates the domain in From")
@@ -78,7 +88,7 @@ async def _without_author(discovery: Discovery, author: Author) -> SymbolResult:
     policies = []
     for domain in author.claimed:
         found = await discovery.applicable(domain)
-        if found is not None and found.record.usable:
+        if found is not None and not found.record.defect:
             policies.append((await discovery.policy(domain, found), domain))
     if not policies:
         return _result(_PERMERROR, "permerror", ", ".join(author.claimed), author.reason)
@@ -90,13 +100,18 @@ async def _judge(discovery: Discovery, domain: str, transaction: Transaction) ->
     found = await discovery.applicable(domain)
     if found is None:
         return _result(_NA, "none", domain)
-    if not found.record.usable:
-        return _result(_PERMERROR, "permerror", domain, f"the record of {found.domain} asks for nothing valid")
+    if found.record.defect:
+        # No DMARC processing (section 4.10.1); a record with a syntax error is a permerror (section 9.1's registry).
+        symbol, word = (_PERMERROR, "permerror") if found.record.broken else (_NA, "none")
+        return _result(symbol, word, domain, f"the record of {found.domain} {found.record.defect}")
     results = [result for result in transaction.methods() if _counts(result, transaction)]
-    if await _any_aligned(discovery, domain, found.record, _identifiers(results, "pass")):
+    if await any_aligned(discovery, domain, found.record, _identifiers(results, "pass")):
         return _result(_PASS, "pass", domain)
-    if await _any_aligned(discovery, domain, found.record, _identifiers(results, "temperror")):
+    if await any_aligned(discovery, domain, found.record, _identifiers(results, "temperror")):
         return _result(_TEMPERROR, "temperror", domain, "an aligned identifier could not be checked")
+    failed = [name for name in ("spf", "dkim") if _did_not_answer(transaction, name)]
+    if failed:
+        return _result(_TEMPERROR, "temperror", domain, f"the check {failed[0]} could not answer")
     if not transaction.client.address:
         # Without the client's address SPF was not asked, so nothing is known against the message.
         return _result(_NA, "none", domain, "no client address")
@@ -122,9 +137,14 @@ async def _trusted_witness(discovery: Discovery, domain: str, record: Record, tr
         verdicts = {result.result for result in seen if result.method == "dmarc" and _author_of(result) == domain}
         if "pass" in verdicts:
             return f"trusted forwarder {sealer} (i={instance}) saw dmarc=pass"
-        if not verdicts and await _any_aligned(discovery, domain, record, _identifiers(seen, "pass")):
+        if not verdicts and await any_aligned(discovery, domain, record, _identifiers(seen, "pass")):
             return f"trusted forwarder {sealer} (i={instance}) saw an aligned pass"
     return ""
+
+
+def _did_not_answer(transaction: Transaction, check: str) -> bool:
+    outcome = transaction.outcomes.get(check)
+    return outcome is not None and outcome.status in (Status.FAILED, Status.TIMED_OUT)
 
 
 def _says_mail_from(result: MethodResult) -> bool:
@@ -141,8 +161,8 @@ def _counts(result: MethodResult, transaction: Transaction) -> bool:
     return result.method != "spf" or bool(result.property("smtp.mailfrom")) or not transaction.envelope.mail_from
 
 
-def _identifiers(results: Iterable[MethodResult], word: str) -> Iterator[tuple[str, str]]:
-    """Yield (method, domain) of the identities with that result: d= of DKIM (or of i=), MAIL FROM or HELO of SPF."""
+def _identifiers(results: Iterable[MethodResult], word: str) -> Iterator[Identifier]:
+    """Yield the identities with that result: d= of DKIM (or of i=), MAIL FROM or HELO of SPF."""
     for result in results:
         if result.method == "dkim":
             name = result.property("header.d") or result.property("header.i").rpartition("@")[2]
@@ -151,28 +171,7 @@ def _identifiers(results: Iterable[MethodResult], word: str) -> Iterator[tuple[s
         else:
             continue
         if result.result == word and name:
-            yield result.method, ascii_domain(name)
-
-
-async def _any_aligned(
-    discovery: Discovery, author: str, record: Record, identifiers: Iterator[tuple[str, str]]
-) -> bool:
-    """Tell whether one identifier aligns with the Author Domain (RFC 9989 section 4.4)."""
-    candidates = sorted(set(identifiers))
-    if any(domain == author for _, domain in candidates):
-        return True
-    relaxed = {
-        domain for method, domain in candidates if not (record.strict_spf if method == "spf" else record.strict_dkim)
-    }
-    if not relaxed:
-        return False
-    organization = await discovery.organization(author)
-    # Only a domain at or below the same Organizational Domain can have it.
-    related = [domain for domain in sorted(relaxed) if f".{domain}".endswith(f".{organization}")]
-    for domain in related:
-        if await discovery.organization(domain) == organization:
-            return True
-    return False
+            yield Identifier(result.method, ascii_domain(name))
 
 
 def _result(

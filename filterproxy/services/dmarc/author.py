@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from filterproxy.message import Header, Message
+from filterproxy.message.domains import ascii_domain
 
 MAX_DOMAINS = 4
 MAX_FIELD = 8192
@@ -33,7 +34,11 @@ class Author:
 
 
 def read_author(message: Message) -> Author:
-    """Return the Author Domain, or why there is none."""
+    """Return the Author Domain, or why there is none.
+
+    One field may name several authors of one domain (section 5.3.1). Groups (RFC 6854) have no author here: mail
+    programs show the group's name, not its members.
+    """
     mailboxes = message.header_from
     domains = tuple(dict.fromkeys(mailbox.domain for mailbox in mailboxes if _DOMAIN.match(mailbox.domain)))
     claimed = domains[:MAX_DOMAINS]
@@ -42,28 +47,34 @@ def read_author(message: Message) -> Author:
         return Author("", f"{len(fields)} From fields", claimed)
     if len(fields[0].raw) > MAX_FIELD or len(message.headers) >= message.limits.headers:
         return Author("", "a From too long, or too many fields to see every From", claimed)
-    if len(mailboxes) != 1 or not claimed:
-        return Author(
-            "", f"{len(mailboxes)} addresses in From" if len(mailboxes) != 1 else "no domain in From", claimed
-        )
-    if not _is_plain(fields[0], claimed[0]) or "@" in mailboxes[0].local_part:
+    if not claimed:
+        return Author("", "no domain in From", claimed)
+    if len(domains) > 1:
+        return Author("", f"{len(domains)} domains in From", claimed)
+    if not _is_plain(fields[0], claimed[0], len(mailboxes)) or any("@" in box.local_part for box in mailboxes):
         return Author("", "malformed From", claimed)
     return Author(claimed[0], "", claimed)
 
 
-def _is_plain(field: Header, domain: str) -> bool:
-    """Tell whether the field is one address, or one phrase and one address in angle brackets.
+def _is_plain(field: Header, domain: str, count: int) -> bool:
+    """Tell whether the field is that many of: one address, or one phrase and one address in angle brackets.
 
     An unquoted address in the phrase is malformed too, but common; it does no harm when it shows the same domain.
     """
     if _CONTROL.search(field.raw_value) or field.raw[:5].lower() != b"from:":
         return False
     text = _without_comments(_QUOTED.sub("Q", _ENCODED_WORD.sub(_ENCODED, field.unfolded)))
+    authors = text.split(",")
+    return len(authors) == count and all(_is_one(author, domain) for author in authors)
+
+
+def _is_one(text: str, domain: str) -> bool:
+    """Tell whether the text is one mailbox of that domain."""
     shape = _SHAPE.match(text)
     if shape is None:
         return False
-    shown = (word for word in (shape[2] or "").split() if "@" in word)
-    return all(word.rpartition("@")[2].lower().strip(".") == domain for word in shown)
+    shown = [shape[1] or shape[3], *(word for word in (shape[2] or "").split() if "@" in word)]
+    return all(ascii_domain(word.rpartition("@")[2].rstrip(".")) == domain for word in shown)
 
 
 def _without_comments(text: str) -> str:

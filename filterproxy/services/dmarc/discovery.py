@@ -50,14 +50,21 @@ class Discovery:
 
     async def policy(self, author: str, found: Found) -> Policy:
         """Return what the owner asks to do with mail of that Author Domain that fails; raise DnsTrouble."""
-        subdomain = found.domain != author
-        exists = True
-        if subdomain and found.record.nonexistent is not None:
-            answer = await self._resolver.resolve(author, "A")
+        record, subdomain = found.record, found.domain != author
+        existing = record.asked(subdomain=subdomain, exists=True)
+        missing = record.asked(subdomain=subdomain, exists=False)
+        return existing if existing == missing or await self._exists(author) else missing
+
+    async def _exists(self, domain: str) -> bool:
+        """Tell whether the name, or one below it, is in DNS: everything but NXDOMAIN says so (RFC 8020)."""
+        # The NXDOMAIN for an alias may be its target's (RFC 6604 section 3), so the alias itself is asked for too.
+        for rtype in ("A", "CNAME"):
+            answer = await self._resolver.resolve(domain, rtype)
             if answer.status is DnsStatus.TEMPERROR:
-                raise DnsTrouble(f"{author}: {answer.reason}")
-            exists = answer.status is not DnsStatus.NXDOMAIN  # RFC 8020: nothing is at or below the name
-        return found.record.asked(subdomain=subdomain, exists=exists)
+                raise DnsTrouble(f"{domain}: {answer.reason}")
+            if answer.status is not DnsStatus.NXDOMAIN:
+                return True
+        return False
 
     async def _walk(self, domain: str) -> list[Found]:
         """Return the valid records from the domain up, ending with one that says psd=y or psd=n."""

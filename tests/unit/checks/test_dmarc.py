@@ -132,6 +132,41 @@ async def test_a_pass_for_the_same_domain_needs_no_walk():
     assert resolver.asked == [("_dmarc.reject.example", "TXT")]
 
 
+@pytest.mark.parametrize("check", ["spf", "dkim"])
+@pytest.mark.parametrize("status", [Status.FAILED, Status.TIMED_OUT])
+async def test_a_check_that_could_not_answer_is_held_against_nobody(check, status):
+    transaction = make_transaction(b"From: a@reject.example\r\n\r\n", client="192.0.2.1", mail_from="x@evil.example")
+    transaction.outcomes[check] = CheckOutcome(check, status)
+    resolver = FakeResolver({(name, "TXT"): [text] for name, text in ZONES.items()})
+    (result,) = await DmarcCheck(DmarcConfig(), make_context(resolver=resolver)).inspect(transaction)
+    assert (result.name, result.method.result) == ("DMARC_TEMPERROR", "temperror")
+    assert check in result.method.reason
+
+
+async def test_trouble_above_does_not_matter_for_strangers():
+    table = {("_dmarc.a.reject.example", "TXT"): [b"v=DMARC1; p=reject"], ("_dmarc.reject.example", "TXT"): None}
+    (result,) = await inspect("a.reject.example", dkim("evil.test"), resolver=FakeResolver(table))
+    assert result.name == "DMARC_POLICY_REJECT"
+    (result,) = await inspect("a.reject.example", dkim("b.reject.example"), resolver=FakeResolver(table))
+    assert result.name == "DMARC_TEMPERROR"
+    (result,) = await inspect(
+        "a.reject.example", dkim("b.reject.example"), dkim("a.reject.example"), resolver=FakeResolver(table)
+    )
+    assert result.name == "DMARC_PASS"
+
+
+async def test_walks_are_bounded():
+    resolver = FakeResolver(
+        {("_dmarc.reject.example", "TXT"): [b"v=DMARC1; p=reject; psd=n"]}
+        | {(f"_dmarc.u{number}.reject.example", "TXT"): [b"v=DMARC1; p=none; psd=n"] for number in range(30)}
+    )
+    (result,) = await inspect(
+        "reject.example", *(dkim(f"u{number}.reject.example") for number in range(30)), resolver=resolver
+    )
+    assert result.name == "DMARC_TEMPERROR"
+    assert len(resolver.asked) < 60
+
+
 async def test_strangers_domains_are_not_asked_for():
     resolver = FakeResolver({("_dmarc.reject.example", "TXT"): [b"v=DMARC1; p=reject"]})
     await inspect("reject.example", *(dkim(f"d{number}.evil.example") for number in range(10)), resolver=resolver)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from filterproxy.core.ports import DnsAnswer, DnsStatus
 from filterproxy.message import Message
 from filterproxy.services.dmarc import Discovery, DnsTrouble, Policy, parse_record, read_author
 from filterproxy.services.dmarc.discovery import walk_targets
@@ -17,23 +18,26 @@ NONE, QUARANTINE, REJECT = Policy.NONE, Policy.QUARANTINE, Policy.REJECT
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (b"v=DMARC1", (NONE, None, None, True)),
-        (b"v=DMARC1;", (NONE, None, None, True)),
-        (b"v=DMARC1; p=reject", (REJECT, None, None, True)),
-        (b" v = DMARC1 ; p = Reject ; sp=QUARANTINE;np=none", (REJECT, QUARANTINE, NONE, True)),
-        (b"v=DMARC1;p=reject;unknown=1;junk;=;;", (REJECT, None, None, True)),
-        (b"v=DMARC1; p=reject; p=none", (REJECT, None, None, True)),
-        (b"v=DMARC1; p=nonsense", (NONE, None, None, False)),
-        (b"v=DMARC1; p=nonsense; rua=mailto:a@example.org", (NONE, None, None, True)),
-        (b"v=DMARC1; p=reject; sp=nonsense", (NONE, None, None, False)),
-        (b"v=DMARC1; p=reject; np=nonsense; rua=mailto:a@example.org!10m,https://x", (NONE, None, None, True)),
-        (b"v=DMARC1; p=reject; np=nonsense; rua=nobody", (NONE, None, None, False)),
+        (b"v=DMARC1", (NONE, None, None, "has no p=")),
+        (b"v=DMARC1; sp=reject", (NONE, None, None, "has no p=")),
+        (b"V=DMARC1; sp=reject; rua=mailto:a@example.org", (NONE, None, None, "")),
+        (b"v=DMARC1; p=reject", (REJECT, None, None, "")),
+        (b" v = DMARC1 ; p = Reject ; sp=QUARANTINE;np=none", (REJECT, QUARANTINE, NONE, "")),
+        (b"v=DMARC1;p=reject;unknown=1;junk;=;;", (REJECT, None, None, "")),
+        (b"v=DMARC1; P=reject; p=none", (NONE, None, None, "")),
+        (b"v=DMARC1; p=nonsense", (NONE, None, None, "asks for nothing valid")),
+        (b"v=DMARC1; p=nonsense; rua=mailto:a@example.org", (NONE, None, None, "")),
+        (b"v=DMARC1; p=reject; sp=nonsense", (NONE, None, None, "asks for nothing valid")),
+        (b"v=DMARC1; p=reject; np=nonsense; rua=mailto:a@example.org!10m,https://x", (NONE, None, None, "")),
+        (b"v=DMARC1; p=reject; np=nonsense; rua=nobody", (NONE, None, None, "asks for nothing valid")),
+        (b"v=DMARC1; p=x; rua=mailto:a b@example.org", (NONE, None, None, "asks for nothing valid")),
+        (b"v=DMARC1; p=x; rua=nobody, mailto:a@example.org", (NONE, None, None, "")),
     ],
 )
 def test_records(text, wanted):
     record = parse_record(text)
     assert record is not None
-    assert (record.policy, record.subdomains, record.nonexistent, record.usable) == wanted
+    assert (record.policy, record.subdomains, record.nonexistent, record.defect) == wanted
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,8 @@ def test_records(text, wanted):
         b"p=reject; v=DMARC1",
         b"v=DMARC11",
         b"v=DMARC1 p=reject",
+        b"v=DMARC1; p=reject; p=none",
+        b"v=DMARC1; p=reject; rua=mailto:a@example.org; rua=mailto:b@example.org",
         b"\xff",
         b"v=spf1 -all",
         b" " * 50_000 + b"v=DMARC1",
@@ -227,6 +233,31 @@ async def test_dns_trouble_is_not_the_absence_of_a_policy(silent):
         await discovery.applicable("a.example.com")
 
 
+@pytest.mark.parametrize(
+    ("record", "asked"),
+    [("p=none; np=none", []), ("p=reject; sp=none; np=reject", ["A", "CNAME"]), ("p=reject; np=reject", [])],
+)
+async def test_existence_is_asked_for_only_when_it_matters(record, asked):
+    resolver = FakeResolver({("_dmarc.example.com", "TXT"): [f"v=DMARC1; {record}".encode()]})
+    discovery = Discovery(resolver)
+    found = await discovery.applicable("gone.example.com")
+    await discovery.policy("gone.example.com", found)
+    assert [rtype for name, rtype in resolver.asked if rtype != "TXT"] == asked
+
+
+async def test_an_alias_exists_although_its_target_does_not():
+    table = {("_dmarc.example.com", "TXT"): [b"v=DMARC1; p=none; np=reject"]}
+    found = await Discovery(FakeResolver(table)).applicable("a.example.com")
+
+    class Dangling(FakeResolver):
+        async def resolve(self, name, rtype):
+            found = await super().resolve(name, rtype)
+            return DnsAnswer(DnsStatus.NXDOMAIN) if rtype == "A" else found
+
+    resolver = Dangling(table | {("a.example.com", "CNAME"): ["gone.example.net"]})
+    assert await Discovery(resolver).policy("a.example.com", found) is NONE
+
+
 async def test_trouble_above_a_boundary_does_not_matter():
     table = {("_dmarc.example.com", "TXT"): [b"v=DMARC1; p=reject; psd=n"], ("_dmarc.com", "TXT"): None}
     assert await Discovery(FakeResolver(table)).organization("a.example.com") == "example.com"
@@ -249,6 +280,7 @@ async def test_trouble_above_a_boundary_does_not_matter():
         ("From: a@bücher.example".encode(), "xn--bcher-kva.example"),
         (b"From: Alice <a@example.org> (work)", "example.org"),
         (b"From: Dr. Alice O'Hara [x] <a@example.org>", "example.org"),
+        (b"From: a@example.org, Bob <b@Example.org>,\r\n c@example.org (Carol, at home)", "example.org"),
     ],
 )
 def test_plain_authors(field, domain):
@@ -268,7 +300,8 @@ def test_plain_authors(field, domain):
         b"From: a@good.example\r\nFrom: a@good.example",
         b"From: a@good.example, b@evil.example",
         b"From: a@good.example; b@evil.example",
-        b"From: a@good.example, b@good.example",
+        b"From: a@good.example, b@good.example, c",
+        b"From: a@good.example, <b@good.example",
         b"From: <a@good.example> <b@evil.example>",
         b"From: <a@good.example>b@evil.example",
         b"From: a@good.example <b@evil.example>",
