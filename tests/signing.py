@@ -51,16 +51,26 @@ def key_record(key: Any, **tags: str) -> bytes:
 
 
 def sign(
-    raw: bytes, key: Any, *, hash_name: str = "sha256", signed: str = "from:to:subject:date", **tags: str
+    raw: bytes,
+    key: Any,
+    *,
+    hash_name: str = "sha256",
+    signed: str = "from:to:subject:date",
+    form: str = "",
+    separator: str = "; ",
+    **tags: str | None,
 ) -> bytes:
-    """Return the message with a DKIM-Signature on top; a tag of None is left out."""
+    """Return the message with a DKIM-Signature on top; a tag of None is left out.
+
+    `form` is how it is canonicalised when that is not what c= says; `separator` stands between the tags.
+    """
     fields, body = dkim.rfc822_parse(raw)
     kind = "ed25519" if isinstance(key, ed25519.Ed25519PrivateKey) else "rsa"
-    policy = CanonicalizationPolicy.from_c_value(tags.get("c", "relaxed/relaxed").encode())
+    policy = CanonicalizationPolicy.from_c_value((form or tags.get("c") or "relaxed/relaxed").encode())
     digest, algorithm = _HASHES[hash_name]
     canonical = policy.canonicalize_body(body)
-    if "l" in tags:
-        canonical = canonical[: int(tags["l"])]
+    if tags.get("l"):
+        canonical = canonical[: int(tags["l"] or 0)]
     values: dict[str, str | None] = {
         "v": "1",
         "a": f"{kind}-{hash_name}",
@@ -71,8 +81,10 @@ def sign(
         "bh": base64.b64encode(digest(canonical).digest()).decode(),
         **tags,
     }
-    value = " " + "; ".join(f"{tag}={text}" for tag, text in values.items() if text is not None) + "; b="
-    selected = dkim.select_headers(policy.canonicalize_headers(fields), [n.encode() for n in signed.lower().split(":")])
+    texts = [f"{tag}={text}" for tag, text in values.items() if text is not None]
+    value = " " + separator.join([*texts, "b="])
+    names = [name.strip().encode() for name in signed.lower().split(":")]
+    selected = dkim.select_headers(policy.canonicalize_headers(fields), names)
     own = policy.canonicalize_headers([(b"DKIM-Signature", value.encode() + b"\r\n")])
     octets = b"".join(name + b":" + text for name, text in [*selected, *((n, t.rstrip()) for n, t in own)])
     hashed = digest(octets).digest()
