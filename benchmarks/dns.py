@@ -1,4 +1,4 @@
-"""CPU of one DNS question, ours against dnspython's: `python benchmarks/dns.py --help`.
+"""CPU of one DNS question, ours against dnspython's and aiodns: `python benchmarks/dns.py --help`.
 
 The program itself is in lib/dns_questions.py. This file has the name of the package `dns` (dnspython), which Python
 would look for in the folder of the script first: it takes that folder off the path, and when another benchmark imports

@@ -1,9 +1,10 @@
-"""CPU of one DNS question: our resolver against dnspython's asynchronous one, in one interleaved run.
+"""CPU of one DNS question: our resolver against dnspython's asynchronous one, and aiodns, in one interleaved run.
 
     python benchmarks/dns.py [--rounds 5] [--questions 2000] [--together 16] [--json]
 
-The answers come from unbound on loopback when it is installed, else from the test server in a process of its own. CPU
-is user and system time of this process alone. Every question is for a new name, so that no cache answers.
+The answers come from another process on loopback: unbound or rbldnsd when one is installed, else the test server, which
+is slow: then every answer wakes this process anew, and each figure is higher. CPU is user and system time of this
+process alone. Every question is for a new name, so that no cache answers. aiodns takes part when it is installed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import shutil
 import socket
@@ -54,24 +56,27 @@ remote-control:
 """
 
 
+Ask = Callable[[str, str], Awaitable[object]]
+
+
 def main() -> None:
     """Run the comparison and print it."""
     options = _options()
     with name_server() as (kind, port):
-        ours, theirs = asyncio.run(compare(port, options.rounds, options.questions, options.together))
-    figures = {
-        "server": kind,
-        "filterproxy_us": round(median(ours), 1),
-        "dnspython_us": round(median(theirs), 1),
-        "ratio": round(median(ours) / median(theirs), 3),
+        rounds = asyncio.run(compare(port, options.rounds, options.questions, options.together))
+    medians = {name: round(median(values), 1) for name, values in rounds.items()}
+    ratios = {
+        name: round(medians["filterproxy"] / value, 3) for name, value in medians.items() if name != "filterproxy"
     }
     if options.json:
-        print(json.dumps(figures))
+        figures = {f"{name}_us": value for name, value in medians.items()}
+        print(json.dumps({"server": kind, **figures, "ratio": ratios["dnspython"], "ratios": ratios}))
         return
     print(f"CPU a question, {options.together} at a time, answered by {kind}:")
-    print(f"  filterproxy {figures['filterproxy_us']:8} µs   (rounds: {', '.join(f'{value:.0f}' for value in ours)})")
-    print(f"  dnspython   {figures['dnspython_us']:8} µs   (rounds: {', '.join(f'{value:.0f}' for value in theirs)})")
-    print(f"  ratio       {figures['ratio']:8}")
+    for name, value in medians.items():
+        print(f"  {name:11} {value:8} µs   (rounds: {', '.join(f'{each:.0f}' for each in rounds[name])})")
+    for name, ratio in ratios.items():
+        print(f"  ratio to {name:11} {ratio:6}")
 
 
 def _options() -> argparse.Namespace:
@@ -91,19 +96,30 @@ def name_server() -> Iterator[tuple[str, int]]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         unbound = shutil.which("unbound", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+        rbldnsd = shutil.which("rbldnsd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
         if unbound:
             config = Path(folder) / "unbound.conf"
             config.write_text(_UNBOUND.format(port=port, folder=folder, zone=ZONE))
             command = [unbound, "-c", str(config)]
+        elif rbldnsd:
+            command = _rbldnsd(rbldnsd, Path(folder), port)
         else:
             command = [sys.executable, "-c", _TEST_SERVER, str(port)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         try:
             wait_for_answer(port)
-            yield Path(command[0]).name if unbound else "the test server", port
+            yield Path(command[0]).name if unbound or rbldnsd else "the test server", port
         finally:
             process.terminate()
             process.wait()
+
+
+def _rbldnsd(program: str, folder: Path, port: int) -> list[str]:
+    data = folder / "zone"
+    data.write_text(f":127.0.0.2:\n.{ZONE.partition('.')[0]}\n")
+    folder.chmod(0o755)  # as root it becomes another user
+    user = ["-u", "nobody:nogroup"] if os.geteuid() == 0 else []
+    return [program, "-n", *user, "-b", f"127.0.0.1/{port}", f"example:dnset:{data}"]
 
 
 def wait_for_answer(port: int) -> None:
@@ -119,21 +135,31 @@ def wait_for_answer(port: int) -> None:
                 raise
 
 
-async def compare(port: int, rounds: int, questions: int, together: int) -> tuple[list[float], list[float]]:
-    """Return microseconds of CPU a question, one entry a round, for us and for dnspython."""
+async def compare(port: int, rounds: int, questions: int, together: int) -> dict[str, list[float]]:
+    """Return microseconds of CPU a question by resolver, one entry a round; ours is the first."""
     ours = DnsResolver([("127.0.0.1", port)], SystemClock(), timeout=5.0)
     theirs = dns.asyncresolver.Resolver(configure=False)
     theirs.nameservers, theirs.port = ["127.0.0.1"], port
-    results: tuple[list[float], list[float]] = ([], [])
+    asks: dict[str, Ask] = {"filterproxy": ours.resolve, "dnspython": theirs.resolve, **_aiodns(port)}
+    results: dict[str, list[float]] = {name: [] for name in asks}
     for number in range(rounds):
-        for prefix, figures, ask in (("a", results[0], ours.resolve), ("b", results[1], theirs.resolve)):
-            names = [f"{prefix}{number}x{index}.{ZONE}" for index in range(questions)]
-            figures.append(await cpu_of(names, together, ask))
+        for which, (name, ask) in enumerate(asks.items()):
+            names = [f"{'abc'[which]}{number}x{index}.{ZONE}" for index in range(questions)]
+            results[name].append(await cpu_of(names, together, ask))
     await ours.close()
     return results
 
 
-async def cpu_of(names: list[str], together: int, ask: Callable[[str, str], Awaitable[object]]) -> float:
+def _aiodns(port: int) -> dict[str, Ask]:
+    try:
+        import aiodns
+    except ImportError:
+        return {}
+    resolver = aiodns.DNSResolver(nameservers=["127.0.0.1"], udp_port=port, tcp_port=port, timeout=5.0)
+    return {"aiodns": resolver.query_dns}
+
+
+async def cpu_of(names: list[str], together: int, ask: Ask) -> float:
     """Return microseconds of CPU a question, so many in flight at once."""
     before = _cpu()
     for start in range(0, len(names), together):

@@ -118,13 +118,17 @@ Listener = Annotated[SmtpListener | MilterListener | HttpListener, Field(discrim
 
 
 class Dns(Model):
-    """Which servers to ask; without `nameservers` those of /etc/resolv.conf."""
+    """Which servers to ask; without `nameservers` those of /etc/resolv.conf, also after a change of it."""
 
     nameservers: tuple[NameServer, ...] = Field((), description="A resolver of your own answers best, on loopback.")
     timeout: Seconds = Field(2.0, gt=0, description="For one question, retries included.")
     cache_entries: int = Field(20_000, ge=0, description="Answers kept in memory by each worker.")
+    cache_size: Size = Field(32_000_000, ge=0, description="Memory for these answers, about, in each worker.")
     max_ttl: Seconds = Field(3600.0, ge=1, description="Longest time an answer is kept.")
     max_negative_ttl: Seconds = Field(300.0, ge=1, description="Longest time 'does not exist' is kept.")
+    randomize_case: bool = Field(
+        False, description="Ask in a random case of letters, which makes forged answers harder; for servers elsewhere."
+    )
 
 
 class Log(Model):

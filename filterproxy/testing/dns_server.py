@@ -42,8 +42,9 @@ class Behaviour:
     `rcode` answers with that code alone; `silent` never answers; `delay` waits that many seconds; `truncated` sets TC
     on UDP so that the client has to come back over TCP; `wrong_id_first` sends a forged answer with another id (and one
     with another question) before the right one; `elsewhere_first` sends one from another port; `padding` appends that
-    many 250-octet TXT strings of junk; `no_edns` answers FORMERR to a query with an OPT record; `no_tcp` never answers
-    on TCP.
+    many 250-octet TXT strings of junk; `junk` are octets sent in place of the records, said to be `junk_records` many;
+    `lower_case` repeats the question in lower case on UDP; `no_edns` answers FORMERR to a query with an OPT record;
+    `no_tcp` never answers on TCP.
     """
 
     rcode: int | None = None
@@ -53,17 +54,22 @@ class Behaviour:
     wrong_id_first: bool = False
     elsewhere_first: bool = False
     padding: int = 0
+    junk: bytes = b""
+    junk_records: int = 1
+    lower_case: bool = False
     no_edns: bool = False
     no_tcp: bool = False
 
 
 SERVFAIL = Behaviour(rcode=dns.rcode.SERVFAIL)
 REFUSED = Behaviour(rcode=dns.rcode.REFUSED)
+NXDOMAIN = Behaviour(rcode=dns.rcode.NXDOMAIN)
 TIMEOUT = Behaviour(silent=True)
 TRUNCATED = Behaviour(truncated=True)
 WRONG_ID_FIRST = Behaviour(wrong_id_first=True)
 ELSEWHERE_FIRST = Behaviour(elsewhere_first=True)
 NO_EDNS = Behaviour(no_edns=True)
+LOWER_CASE = Behaviour(lower_case=True)
 HUGE = Behaviour(padding=_HUGE_STRINGS)
 _PROPER = Behaviour()
 _ESCAPES = {ord(char): f"\\{ord(char):03}" for char in ' "();@$'}
@@ -208,7 +214,8 @@ class DnsServer:
             return []
         await asyncio.sleep(behaviour.delay)
         answer = self._message(query, name, rtype, behaviour)
-        return [*_forged(query, behaviour), _wire(answer, query, transport, behaviour)]
+        octets = _wire(answer, query, transport, behaviour)
+        return [*_forged(query, behaviour), _spoilt(octets, query, transport, behaviour)]
 
     def _misleads(self, packet: bytes) -> bool:
         question = dns.message.from_wire(packet).question[0]
@@ -343,6 +350,16 @@ def _wire(answer: dns.message.Message, query: dns.message.Message, transport: st
     answer.answer, answer.authority, answer.additional = [], [], []
     answer.flags |= dns.flags.TC
     return answer.to_wire()
+
+
+def _spoilt(octets: bytes, query: dns.message.Message, transport: str, behaviour: Behaviour) -> bytes:
+    end = 12 + len(query.question[0].name.to_wire() or b"") + 4
+    if behaviour.junk:
+        counts = struct.pack("!HHHH", 1, behaviour.junk_records, 0, 0)
+        return octets[:4] + counts + octets[12:end] + behaviour.junk
+    if behaviour.lower_case and transport == "udp":
+        return octets[:12] + octets[12:end].lower() + octets[end:]
+    return octets
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:

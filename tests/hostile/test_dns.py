@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 
 import pytest
 
+from filterproxy.checks.spf import SpfCheck
 from filterproxy.core.ports import DnsStatus
-from filterproxy.services.resolver import DnsResolver
-from filterproxy.testing import FakeClock, dns_server
+from filterproxy.services.resolver import DnsResolver, wire
+from filterproxy.testing import FakeClock, dns_server, make_context, make_transaction
 from filterproxy.testing.dns_server import Behaviour, DnsServer
 
 ZONES = {
@@ -83,6 +85,81 @@ async def test_a_cname_loop_is_a_temperror():
     answer, _, _ = await ask(Behaviour(), name="loop.example.org")
     assert answer.status is DnsStatus.TEMPERROR
     assert "CNAME loop" in answer.reason
+
+
+def record(owner: bytes, rtype: int, data: bytes, length: int | None = None) -> bytes:
+    return owner + struct.pack("!HHIH", rtype, 1, 60, len(data) if length is None else length) + data
+
+
+# The question is at offset 12, so records begin at 29 for example.org: 12 + 13 + 4.
+SELF = b"\xc0\x1d"
+JUNK = {
+    "a name that points to itself": (record(SELF, 1, b"\xc0\x00\x02\x01"), 1),
+    "a pointer to a later place": (record(b"\xc0\xff", 1, b"\xc0\x00\x02\x01"), 1),
+    "a pointer to the header": (record(b"\xc0\x00", 1, b"\xc0\x00\x02\x01"), 1),
+    "a label that never ends": (b"\x3f" + b"a" * 10, 1),
+    "an unknown label type": (record(b"\x80a\0", 1, b"\xc0\x00\x02\x01"), 1),
+    "a record longer than the packet": (record(b"\xc0\x0c", 1, b"\xc0\x00\x02\x01", 4000), 1),
+    "an address of three octets": (record(b"\xc0\x0c", 1, b"abc"), 1),
+    "more records than there are": (record(b"\xc0\x0c", 1, b"\xc0\x00\x02\x01"), 400),
+    "65,535 records": (record(b"\xc0\x0c", 1, b"\xc0\x00\x02\x01"), 65_535),
+    "a CNAME to itself": (record(b"\xc0\x0c", 5, b"\xc0\x0c"), 1),
+    "a chain of labels behind pointers": (record(b"\xc0\x0c", 5, b"\x01a\xc0\x29" * 60), 1),
+    "nothing at all": (b"\0", 1),
+}
+
+
+@pytest.mark.parametrize("what", JUNK)
+async def test_octets_that_are_no_answer_are_a_temperror_at_once(what):
+    junk, count = JUNK[what]
+    answer, seconds, _ = await ask(Behaviour(junk=junk, junk_records=count))
+    assert answer.status is DnsStatus.TEMPERROR
+    assert seconds < TIMEOUT
+
+
+async def test_records_of_another_name_are_not_taken():
+    other = record(b"\x04evil\x07example\0", 1, b"\xc0\x00\x02\x63")
+    answer, _, _ = await ask(Behaviour(junk=other))
+    assert (answer.status, answer.records) == (DnsStatus.NODATA, ())
+
+
+async def test_the_cost_of_the_longest_answer_is_bounded():
+    """Every one of many records has a name of 92 labels, most of which are behind a pointer."""
+    chain = b"".join(
+        b"\x01a" + struct.pack("!H", 0xC000 | (12 if place == 0 else 37 + 4 * place)) for place in range(90)
+    )
+    question = wire.build_question(wire.encode_name("example.org"), 1)
+    owner = struct.pack("!H", 0xC000 | 41 + 4 * 89)
+    records = record(b"\xc0\x0c", 16, chain) + record(owner, 5, b"\xc0\x0c") * 499
+    packet = struct.pack("!HHHHHH", 1, 0x8180, 1, 500, 0, 0) + question + records
+    assert wire._read_name(packet, 41 + 4 * 89)[0].count(".") == 91  # the chain is one
+    started = time.process_time()
+    wire.parse_response(packet, question)
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "word"),
+    [
+        (dns_server.SERVFAIL, "temperror"),
+        (dns_server.REFUSED, "temperror"),
+        (dns_server.TIMEOUT, "temperror"),
+        (Behaviour(truncated=True, no_tcp=True), "temperror"),
+        (Behaviour(junk=JUNK["a name that points to itself"][0]), "temperror"),
+        (dns_server.NXDOMAIN, "none"),
+        (Behaviour(), "pass"),
+    ],
+)
+async def test_what_dns_does_arrives_in_the_symbols(behaviour, word):
+    """'We do not know' is temperror and never a fail, and never the same as 'does not exist'."""
+    zones = {"example.org": {"TXT": ["v=spf1 ip4:192.0.2.1 -all"]}}
+    with DnsServer(zones, behaviours={"example.org": behaviour}) as server:
+        resolver = DnsResolver([(server.host, server.port)], FakeClock(), timeout=TIMEOUT)
+        transaction = make_transaction(client="192.0.2.1", helo="example.org", mail_from="a@example.org")
+        results = await SpfCheck(SpfCheck.config_type(), make_context(resolver=resolver)).inspect(transaction)
+        await resolver.close()
+    words = {result.method.result for result in results if result.method and result.method.method == "spf"}
+    assert words == {word}
 
 
 async def test_many_questions_to_a_silent_zone_cost_one_timeout():

@@ -1,6 +1,6 @@
 """Answers kept for as long as their TTL says, within bounds, least recently used first out.
 
-The one rule: memory is bounded by the number of entries, time by the bounds, whatever a TTL says.
+The one rule: memory is bounded by the number of entries and by their size, time by the bounds, whatever a TTL says.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from filterproxy.core.ports import Clock, DnsAnswer, DnsStatus
 
 Key = tuple[bytes, int]
+
+_OVERHEAD = 600  # octets of an entry beside its records: key, answer, tuples
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,13 @@ class TtlBounds:
 
 
 class AnswerCache:
-    """A bounded dictionary of answers; the clock decides what is stale."""
+    """A bounded dictionary of answers; the clock decides what is stale. `size` is in octets, about."""
 
-    def __init__(self, entries: int, clock: Clock, bounds: TtlBounds | None = None) -> None:
-        self._entries, self._clock = entries, clock
+    def __init__(self, entries: int, clock: Clock, bounds: TtlBounds | None = None, *, size: int = 1 << 25) -> None:
+        self._entries, self._size, self._clock = entries, size, clock
         self._bounds = bounds or TtlBounds()
-        self._answers: dict[Key, tuple[DnsAnswer, float]] = {}
+        self._answers: dict[Key, tuple[DnsAnswer, float, int]] = {}
+        self._used = 0
 
     def __len__(self) -> int:
         """Return the number of answers kept, stale ones included."""
@@ -47,16 +50,26 @@ class AnswerCache:
     def get(self, key: Key) -> DnsAnswer | None:
         """Return the answer, or None when there is none that still holds."""
         entry = self._answers.pop(key, None)
-        if entry is None or entry[1] <= self._clock.monotonic():
+        if entry is None:
+            return None
+        if entry[1] <= self._clock.monotonic():
+            self._used -= entry[2]
             return None
         self._answers[key] = entry  # now the most recently used
         return entry[0]
 
     def put(self, key: Key, answer: DnsAnswer, ttl: float) -> None:
-        """Keep the answer for its TTL within the bounds; the oldest entry goes when there are too many."""
-        self._answers.pop(key, None)
-        if not self._entries:
+        """Keep the answer for its TTL within the bounds; the oldest entries go when there is too much."""
+        self._drop(key)
+        size = _OVERHEAD + sum(map(len, answer.records))
+        if not self._entries or size > self._size:
             return
-        while len(self._answers) >= self._entries:
-            del self._answers[next(iter(self._answers))]
-        self._answers[key] = (answer, self._clock.monotonic() + self._bounds.apply(answer, ttl))
+        while len(self._answers) >= self._entries or self._used + size > self._size:
+            self._drop(next(iter(self._answers)))
+        self._used += size
+        self._answers[key] = (answer, self._clock.monotonic() + self._bounds.apply(answer, ttl), size)
+
+    def _drop(self, key: Key) -> None:
+        entry = self._answers.pop(key, None)
+        if entry is not None:
+            self._used -= entry[2]

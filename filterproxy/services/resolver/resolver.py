@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from filterproxy.core.ports import Clock, DnsAnswer, DnsStatus
 from filterproxy.services.resolver import wire
 from filterproxy.services.resolver.cache import AnswerCache, Key, TtlBounds
+from filterproxy.services.resolver.system import Servers, SystemServers
 from filterproxy.services.resolver.upstream import Pending, Upstream
 
 OnQuery = Callable[[str, float], None]
@@ -23,6 +24,7 @@ OnQuery = Callable[[str, float], None]
 _SHARES = (0.2, 0.3, 0.5)
 _WATCHES = 40  # how often in one time-out the questions are looked at
 _CACHEABLE_PACKET = 16_384
+_SYSTEM_INTERVAL = 5.0  # seconds between looks at resolv.conf
 
 _FOUND, _NODATA, _NXDOMAIN, _TEMPERROR = DnsStatus.FOUND, DnsStatus.NODATA, DnsStatus.NXDOMAIN, DnsStatus.TEMPERROR
 _CLOSED = DnsAnswer(_TEMPERROR, reason="the resolver was closed")
@@ -33,8 +35,8 @@ class _Inquiry(Pending):
 
     __slots__ = ("asked", "askers", "deadline", "due", "failed", "key", "started", "task")
 
-    def __init__(self, key: Key, started: float) -> None:
-        super().__init__(wire.build_question(*key))
+    def __init__(self, key: Key, started: float, *, randomize_case: bool) -> None:
+        super().__init__(wire.build_question(wire.randomize_case(key[0]) if randomize_case else key[0], key[1]))
         self.key, self.started = key, started
         self.askers: list[asyncio.Future[DnsAnswer]] = []
         self.failed: dict[Upstream, str] = {}
@@ -47,7 +49,8 @@ class DnsResolver:
     """Ask name servers in the order given; belongs to the event loop that first asks; `await close()` when done.
 
     `timeout` is seconds for one question, retries included. `on_query(status, seconds)` is called for each question
-    that went to the network.
+    that went to the network. `system` is where the servers came from, when it is to be followed. `randomize_case` makes
+    forged answers harder by the case of letters (draft-vixie-dnsext-dns0x20); for servers that are not on this machine.
     """
 
     def __init__(
@@ -57,12 +60,18 @@ class DnsResolver:
         *,
         timeout: float = 2.0,
         cache_entries: int = 20_000,
+        cache_size: int = 1 << 25,
         bounds: TtlBounds | None = None,
         on_query: OnQuery | None = None,
+        system: SystemServers | None = None,
+        randomize_case: bool = False,
     ) -> None:
-        self._upstreams = [Upstream(host, port, probe_timeout=timeout / 2) for host, port in servers]
         self._clock, self._timeout, self._on_query = clock, timeout, on_query
-        self._cache = AnswerCache(cache_entries, clock, bounds)
+        self._randomize_case = randomize_case
+        self._upstreams = [self._upstream(host, port) for host, port in servers]
+        self._cache = AnswerCache(cache_entries, clock, bounds, size=cache_size)
+        self._system, self._next_look = system, 0.0
+        self._closing: set[asyncio.Task[None]] = set()
         self._in_flight: dict[Key, _Inquiry] = {}
         self._watch: asyncio.TimerHandle | None = None
 
@@ -90,10 +99,28 @@ class DnsResolver:
         inquiry.askers.append(answer)
         return await answer  # of this asker alone: one that gives up does not spoil it for the others
 
+    def _upstream(self, host: str, port: int) -> Upstream:
+        return Upstream(host, port, probe_timeout=self._timeout / 2, exact_case=self._randomize_case)
+
+    def _follow(self, servers: Servers) -> None:
+        """Use these servers from now on; questions that wait at one that is gone go on to the others."""
+        known = {(upstream.host, upstream.port): upstream for upstream in self._upstreams}
+        self._upstreams = [known.pop(server) if server in known else self._upstream(*server) for server in servers]
+        for upstream in known.values():
+            task = asyncio.get_running_loop().create_task(upstream.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
     def _ask(self, key: Key, loop: asyncio.AbstractEventLoop) -> _Inquiry:
         """Send a new question to the first living server."""
-        inquiry = self._in_flight[key] = _Inquiry(key, self._clock.monotonic())
         now = loop.time()
+        if self._system is not None and now >= self._next_look:
+            self._next_look = now + _SYSTEM_INTERVAL
+            servers = self._system.changed()
+            if servers is not None:
+                self._follow(servers)
+        inquiry = _Inquiry(key, self._clock.monotonic(), randomize_case=self._randomize_case)
+        self._in_flight[key] = inquiry
         inquiry.deadline, inquiry.due = now + self._timeout, now + self._timeout * _SHARES[0]
         upstream = next((upstream for upstream in self._upstreams if not upstream.dead), None)
         if upstream is None or not self._send(upstream, inquiry):
@@ -165,8 +192,7 @@ class DnsResolver:
         self, inquiry: _Inquiry, truncated: tuple[Upstream, bytes] | None
     ) -> tuple[DnsAnswer, float | None]:
         """Return an answer and the seconds it holds, None for what must not be cached."""
-        alive = [upstream for upstream in self._upstreams if not upstream.dead]
-        if not alive:
+        if all(upstream.dead for upstream in self._upstreams):
             return DnsAnswer(_TEMPERROR, reason=self._why_nobody()), None
         if truncated is not None:
             answer = await self._complete(*truncated, inquiry)
@@ -174,7 +200,7 @@ class DnsResolver:
                 return answer
         failed = inquiry.failed
         for number, share in enumerate(_SHARES[1:] if inquiry.asked else _SHARES, 1 if inquiry.asked else 0):
-            candidates = [upstream for upstream in alive if upstream not in failed and not upstream.dead]
+            candidates = [server for server in self._upstreams if server not in failed and not server.dead]
             if not candidates:
                 break
             wait = min(self._timeout * share, inquiry.deadline - asyncio.get_running_loop().time())
@@ -238,6 +264,7 @@ class DnsResolver:
         await asyncio.gather(*tasks, return_exceptions=True)
         for inquiry in list(self._in_flight.values()):  # those without a task, and whose task had not begun
             self._finish(inquiry, _CLOSED, None)
+        await asyncio.gather(*self._closing)
         for upstream in self._upstreams:
             await upstream.close()
 

@@ -129,6 +129,9 @@ class _Channel:
         pending = self.waiting.get(packet[0] << 8 | packet[1])
         if pending is not None and wire.answers(packet, pending.question):
             self.upstream.heard()
+            if self.upstream.exact_case and not wire.repeats_exactly(packet, pending.question):
+                # Forged, or a server that changes the case: TCP tells, which nobody can forge from elsewhere.
+                packet = wire.as_truncated(packet)
             pending.deliver(self.upstream, packet)
 
     def fail_all(self) -> None:
@@ -143,10 +146,13 @@ class _Channel:
 
 
 class Upstream:
-    """A name server at an IP address and port. Belongs to one event loop; `close()` when done."""
+    """A name server at an IP address and port. Belongs to one event loop; `close()` when done.
 
-    def __init__(self, host: str, port: int, *, probe_timeout: float = 1.0) -> None:
-        self.host, self.port = host, port
+    `exact_case`: over UDP only an answer that repeats the question with the same case of letters is taken.
+    """
+
+    def __init__(self, host: str, port: int, *, probe_timeout: float = 1.0, exact_case: bool = False) -> None:
+        self.host, self.port, self.exact_case = host, port, exact_case
         self.dead = False
         self.edns = True
         self._probe_timeout = probe_timeout

@@ -6,6 +6,7 @@ MalformedResponse and never an exception of another kind.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _OPT = struct.pack("!BHHIH", 0, 41, UDP_PAYLOAD, 0, 0)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=@&%#~!$^:?|'`{}[]")
 _LENGTHS = [bytes([length]) for length in range(64)]
 _MAX_POINTERS = 64
+_MAX_RECORDS = 500  # read of one answer: more than any honest one has, and its cost is bounded
 _TO_QUESTION = b"\xc0\x0c"  # the compression pointer to the name asked for, in nearly every answer
 
 
@@ -75,6 +77,15 @@ def _to_ascii(name: str) -> str:
         raise InvalidName(name) from error
 
 
+def randomize_case(wire_name: bytes) -> bytes:
+    """Return the name with each letter in a random case; lengths of labels are below all letters."""
+    coins = os.urandom(len(wire_name))
+    return bytes(
+        octet ^ 0x20 if 0x61 <= octet <= 0x7A and coin & 1 else octet
+        for octet, coin in zip(wire_name, coins, strict=True)
+    )
+
+
 def build_question(wire_name: bytes, rtype: int) -> bytes:
     """Return the question section of one question."""
     return wire_name + struct.pack("!HH", rtype, 1)
@@ -98,6 +109,16 @@ def answers(packet: bytes, question: bytes) -> bool:
     return count == 1 and packet[12 : 12 + len(question)].lower() == question.lower()
 
 
+def repeats_exactly(packet: bytes, question: bytes) -> bool:
+    """Tell whether an answer repeats the question in the same case of letters, or has none (see `answers`)."""
+    return packet[4:6] == b"\0\0" or packet.startswith(question, 12)
+
+
+def as_truncated(packet: bytes) -> bytes:
+    """Return the packet with TC set."""
+    return packet[:2] + bytes([packet[2] | 0x02]) + packet[3:]
+
+
 def parse_response(packet: bytes, question: bytes) -> Response:
     """Return what a packet says to a question; raises MalformedResponse.
 
@@ -114,6 +135,8 @@ def _parse(packet: bytes, question: bytes) -> Response:
     rcode, truncated = flags & 0x0F, bool(flags & 0x0200)
     if truncated or rcode not in (NOERROR, NXDOMAIN):
         return Response(rcode, truncated, (), 0)
+    if answer_count > _MAX_RECORDS:
+        raise MalformedResponse("too many records")
     rtype = question[-4] << 8 | question[-3]
     offset = 12 + (len(question) if question_count else 0)
     section = _plain_section(packet, offset, answer_count, rtype)
@@ -178,7 +201,7 @@ def _answer_section(packet: bytes, offset: int, count: int, name: str, rtype: in
 
 def _negative_ttl(packet: bytes, offset: int, count: int) -> int:
     """Return how long 'does not exist' holds: the lower of the SOA's TTL and its minimum (RFC 2308 section 5)."""
-    for _ in range(count):
+    for _ in range(min(count, _MAX_RECORDS)):
         offset = offset + 2 if packet[offset] >= 0xC0 else _read_name(packet, offset)[1]
         kind, _, ttl, length = _FIXED.unpack_from(packet, offset)
         offset += 10

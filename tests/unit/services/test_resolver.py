@@ -8,10 +8,12 @@ import time
 import pytest
 
 from filterproxy.config.models import Dns
-from filterproxy.core.ports import DnsStatus
+from filterproxy.core.ports import DnsAnswer, DnsStatus
 from filterproxy.services import resolver as resolver_module
-from filterproxy.services.resolver import DnsResolver, OfflineResolver, create_resolver
+from filterproxy.services.resolver import DnsResolver, OfflineResolver, SystemServers, create_resolver, wire
+from filterproxy.services.resolver import resolver as resolver_package
 from filterproxy.services.resolver import upstream as upstream_module
+from filterproxy.services.resolver.cache import AnswerCache
 from filterproxy.testing import FakeClock, dns_server
 from filterproxy.testing.dns_server import DnsServer
 
@@ -291,11 +293,119 @@ async def test_sockets_are_replaced(monkeypatch):
         await resolver.close()
 
 
-def test_create_resolver_takes_configured_servers_or_the_systems(monkeypatch):
+def test_create_resolver_takes_configured_servers_or_the_systems(monkeypatch, tmp_path):
     configured = create_resolver(Dns(nameservers=["192.0.2.53", "[2001:db8::53]:5353"]), FakeClock())
     assert configured.servers == ("192.0.2.53:53", "[2001:db8::53]:5353")
-    monkeypatch.setattr(resolver_module, "system_servers", lambda: [("192.0.2.54", 53)])
-    assert create_resolver(Dns(), FakeClock()).servers == ("192.0.2.54:53",)
+    file = tmp_path / "resolv.conf"
+    file.write_text("search example.org\nnameserver 192.0.2.54\nnameserver fe80::1%eth0\noptions ndots:5\n")
+    monkeypatch.setattr(resolver_module, "SystemServers", lambda: SystemServers(file))
+    assert create_resolver(Dns(), FakeClock()).servers == ("192.0.2.54:53", "[fe80::1%eth0]:53")
+
+
+@pytest.mark.parametrize("text", [None, "", "search example.org\n", "nameserver nonsense\n", "\0\xff\n"])
+def test_a_resolv_conf_without_servers_means_this_machine(text, tmp_path):
+    file = tmp_path / "resolv.conf"
+    if text is not None:
+        file.write_bytes(text.encode("latin-1"))
+    assert SystemServers(file).servers == [("127.0.0.1", 53)]
+
+
+def test_a_changed_resolv_conf_is_noticed_once(tmp_path):
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 192.0.2.1\n")
+    system = SystemServers(file)
+    assert system.changed() is None
+    file.write_text("nameserver 192.0.2.2\nnameserver 192.0.2.3\n")
+    assert system.changed() == [("192.0.2.2", 53), ("192.0.2.3", 53)]
+    assert system.changed() is None
+    file.write_text("# being written\n")
+    assert system.changed() is None
+    file.unlink()
+    assert system.changed() is None
+    assert system.servers == [("192.0.2.2", 53), ("192.0.2.3", 53)]
+
+
+class OtherServers(SystemServers):
+    """A system whose servers change when told."""
+
+    def __init__(self) -> None:
+        self.next: list[tuple[str, int]] | None = None
+
+    def changed(self):
+        servers, self.next = self.next, None
+        return servers
+
+
+async def test_other_servers_are_used_and_waiting_questions_go_on_to_them(monkeypatch):
+    monkeypatch.setattr(resolver_package, "_SYSTEM_INTERVAL", 0.0)
+    silent = DnsServer(ZONES, behaviours={"example.org": dns_server.TIMEOUT})
+    with silent, DnsServer(ZONES) as good:
+        system = OtherServers()
+        resolver = resolver_for(silent, system=system, timeout=20.0)
+        waiting = asyncio.ensure_future(resolver.resolve("example.org", "A"))
+        await asyncio.sleep(0)
+        system.next = [(good.host, good.port)]
+        assert (await resolver.resolve("example.org", "AAAA")).status is DnsStatus.FOUND
+        assert (await waiting).status is DnsStatus.FOUND
+        assert resolver.servers == (good.address,)
+        assert silent.asked("example.org", "AAAA") == 0
+        await resolver.close()
+
+
+async def test_search_domains_are_not_used(server):
+    resolver = resolver_for(server)
+    before = len(server.queries)
+    assert (await resolver.resolve("localhost", "A")).status is DnsStatus.NXDOMAIN
+    assert [query.name for query in server.queries[before:]] == ["localhost"]
+    await resolver.close()
+
+
+async def test_the_cache_has_a_bound_in_octets():
+    with DnsServer({"*.example.org": {"TXT": ["x" * 1000]}}) as server:
+        resolver = resolver_for(server, cache_size=4000)
+        for name in ("a", "b", "c", "c", "b"):
+            await resolver.resolve(f"{name}.example.org", "TXT")
+        assert len(server.queries) == 3
+        await resolver.resolve("a.example.org", "TXT")
+        assert len(server.queries) == 4
+        await resolver.close()
+
+
+def test_the_octets_of_what_is_gone_are_free_again():
+    clock = FakeClock()
+    cache = AnswerCache(100, clock, size=5000)
+    answer = DnsAnswer(DnsStatus.FOUND, (b"x" * 3000,))
+    for number in range(20):
+        cache.put((b"%d" % (number % 3), 16), answer, 10.0)
+        assert len(cache) == 1
+    clock.advance(11)
+    assert cache.get((b"1", 16)) is None
+    cache.put((b"9", 16), DnsAnswer(DnsStatus.FOUND, (b"x" * 4300,)), 10.0)
+    assert cache.get((b"9", 16)) is not None
+    cache.put((b"8", 16), DnsAnswer(DnsStatus.FOUND, (b"x" * 5000,)), 10.0)
+    assert cache.get((b"8", 16)) is None and cache.get((b"9", 16)) is not None
+
+
+async def test_letters_in_a_random_case():
+    names = {}
+    with DnsServer({**ZONES, "long.name.example.org": {"A": ["192.0.2.7"]}}) as server:
+        resolver = resolver_for(server, randomize_case=True)
+        for name in ("example.org", "EXAMPLE.org", "long.name.example.org", "alias.example.org"):
+            names[name] = await resolver.resolve(name, "A")
+        await resolver.close()
+        assert {answer.status for answer in names.values()} == {DnsStatus.FOUND}
+        assert {query.transport for query in server.queries} == {"udp"}
+        assert server.asked("example.org") == 1  # one entry of the cache, however it was spelt
+
+
+async def test_an_answer_in_another_case_is_confirmed_over_tcp():
+    with DnsServer(ZONES, behaviours={"example.org": dns_server.LOWER_CASE}) as server:
+        resolver = resolver_for(server, randomize_case=True)
+        assert (await resolver.resolve("example.org", "A")).status is DnsStatus.FOUND
+        assert [query.transport for query in server.queries] == ["udp", "tcp"]
+        await resolver.close()
+    assert wire.randomize_case(b"\x07example\0").lower() == b"\x07example\0"
+    assert len({wire.randomize_case(b"\x07example\0") for _ in range(50)}) > 5
 
 
 async def test_offline_knows_nothing():
