@@ -6,6 +6,7 @@ The rule: every rule's firing says which text it saw; a file that is wrong stops
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from pydantic import Field
 
@@ -17,7 +18,7 @@ from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds, Size
 from filterproxy.ruleset import loader
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, TextLimits
-from filterproxy.ruleset.ruleset import Hit
+from filterproxy.ruleset.ruleset import TIME_LIMIT, Hit
 
 
 class RulesConfig(CheckConfig):
@@ -29,6 +30,11 @@ class RulesConfig(CheckConfig):
     refresh: Seconds = Field(1.0, gt=0, description="How often list files are looked at for changes.")
     text_limit: Size = Field(DEFAULT_LIMITS.text, ge=1024, description="Characters of a text that rules look at.")
     raw_limit: Size = Field(DEFAULT_LIMITS.raw, ge=1024, description="Bytes of a raw body that rules look at.")
+    look_around_time: Seconds = Field(
+        DEFAULT_LIMITS.seconds,
+        gt=0,
+        description="Time that expressions with look-around or backreferences have for one message, all together.",
+    )
     pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are matched off the event loop.")
 
 
@@ -36,19 +42,20 @@ class RulesCheck(Check[RulesConfig]):
     """Fires the symbols of the rules that match. It runs after authentication, which allow lists rely on."""
 
     name = "rules"
+    symbols = (TIME_LIMIT,)
     config_type = RulesConfig
     after = frozenset({"spf", "dkim", "dmarc", "arc"})
 
     def __init__(self, config: RulesConfig, context: CheckContext) -> None:
         super().__init__(config, context)
         base_dir = context.site.base_dir
-        limits = TextLimits(config.text_limit, config.raw_limit)
+        limits = TextLimits(config.text_limit, config.raw_limit, config.look_around_time)
         self.ruleset = loader.load(loader.find_files(config.files, base_dir), base_dir, limits)
         self._refreshed = context.clock.monotonic()
 
     def declared_symbols(self) -> Sequence[Symbol]:
         """Return a symbol for each rule and list."""
-        return self.ruleset.symbols
+        return (*self.symbols, *self.ruleset.symbols)
 
     def composites(self) -> Sequence[Composite]:
         """Return the composites, each after those it reads."""
@@ -62,11 +69,15 @@ class RulesCheck(Check[RulesConfig]):
         """Return the symbols of the rules that match, with the texts they saw."""
         await self._refresh_lists()
         now = self.context.clock.now()
+        return [_result(hit) for hit in await self._match(transaction, now)]
+
+    async def _match(self, transaction: Transaction, now: datetime) -> Sequence[Hit]:
+        """Match on the event loop what is sure to be fast, and anything else off it."""
+        pool = self.context.scan_pool
         if transaction.require_message().size > self.config.pool_size:
-            hits = await self.context.scan_pool.run(self.ruleset.match, transaction, now)
-        else:
-            hits = self.ruleset.match(transaction, now)
-        return [_result(hit) for hit in hits]
+            return await pool.run(self.ruleset.match, transaction, now)
+        work = self.ruleset.begin(transaction, now)
+        return await pool.run(self.ruleset.finish, work) if work.slow else self.ruleset.finish(work)
 
     async def _refresh_lists(self) -> None:
         """Look at the list files, at most once in `refresh` seconds."""

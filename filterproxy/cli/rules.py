@@ -37,6 +37,8 @@ def check(files: Files = None, config: Config = None) -> None:
     with explain_faults():
         loaded = _load_config(config)
         ruleset = _load_or_exit(loaded, files)
+        for note in ruleset.notes:
+            typer.echo(f"note: {note}")
         _exit_with(ruleset.unknown_symbols(_other_symbols(loaded)))
         typer.echo(f"{_counted(ruleset)}: OK")
 
@@ -175,9 +177,10 @@ def _matches(ruleset: RuleSet, raw: bytes, sender: Sender) -> list[Hit]:
 
 def _print_hits(name: str, hits: list[Hit], ruleset: RuleSet) -> None:
     """Print a message's rules, then the composites over them, each with its score and the texts it saw."""
-    from filterproxy.ruleset.ruleset import Hit
+    from filterproxy.ruleset.ruleset import TIME_LIMIT, Hit
 
     scores = {symbol.name: symbol.score for symbol in ruleset.symbols}
+    scores[TIME_LIMIT.name] = TIME_LIMIT.score
     scores |= {composite.name: composite.score for composite in ruleset.composites}
     fired = {hit.name for hit in hits}
     found = sorted(hits, key=lambda hit: (-abs(scores[hit.name]), hit.name))

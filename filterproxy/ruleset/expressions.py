@@ -1,24 +1,29 @@
 """Regular expressions of rules: compiled by RE2, so that no text and no expression takes more than linear time.
 
-The rule: what RE2 cannot take is refused when rules are loaded, with the name of the construct and what to write
-instead; it is never handed to a backtracking engine.
+The rule: what RE2 cannot take runs under a time limit when it is one of a few well-known constructs (see `limited`),
+and is refused otherwise, with the name of the construct and what to write instead.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import re2
+import regex
+
+from filterproxy.ruleset.limited import LimitedExpression, widened
 
 MAX_LENGTH = 20_000
 # Each expression keeps what it learned of texts in this much memory; hundreds of them share a process.
 _MEMORY = 1 << 20
 _MEMORY_OF_LARGE_ONES = 32 << 20
 
-# Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right.
+# Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right. The first ones
+# can be matched under a time limit.
 _ACCENTED_RANGE = re.compile("\\[[^\\]]*?(.-[\u00c0-\u024f\u1e00-\u1eff]|[\u00c0-\u024f\u1e00-\u1eff]-[^\\]])")
-_UNSUPPORTED = (
+_LIMITED = (
     (r"\(\?<?[=!]", "look-around", "match the text itself, or use `not:`, `all:` or a second rule in a composite"),
     (r"\\[1-9]|\(\?P=|\\[gk][{<']", "a backreference", "write the repeated text out"),
     (r"\(\?>", "an atomic group", "write (?:…): matching never goes back here"),
@@ -28,11 +33,16 @@ _UNSUPPORTED = (
         "leave out the last +: matching never goes back here",
     ),
     (r"\(\?\(", "a conditional group", "write the two cases as alternatives: (?:…|…)"),
+)
+_REFUSED = (
     (r"\(\?#", "a comment in the expression", "put comments after a # in the YAML"),
     (r"\(\?[a-z]*x", "the flag x", "write the expression without extra white space"),
     (r"\\Z", r"\Z", r"write \z for the end of the text"),
     (r"\\[GKRXhHNuU]", "an escape of another engine", r"write the characters as a class, or as \x{…}"),
 )
+
+
+Compiled: TypeAlias = "re2._Regexp | LimitedExpression"
 
 
 class ExpressionError(ValueError):
@@ -43,8 +53,10 @@ class ExpressionError(ValueError):
         self.reason, self.hint = reason, hint
 
 
-def compile_expression(pattern: str, *, raw: bool = False) -> re2._Regexp:
+def compile_expression(pattern: str, *, raw: bool = False) -> Compiled:
     """Return the compiled expression; raise ExpressionError that names what is wrong and what would be right.
+
+    What RE2 has not but `limited` has becomes a LimitedExpression.
 
     It searches UTF-8. `raw`: it searches bytes of unknown encoding, in which each byte is one character and
     characters of the expression outside ASCII stand for their UTF-8 bytes.
@@ -52,14 +64,46 @@ def compile_expression(pattern: str, *, raw: bool = False) -> re2._Regexp:
     if len(pattern) > MAX_LENGTH:
         raise ExpressionError(f"the expression has more than {MAX_LENGTH} characters", "use a list file and `in_list:`")
     try:
+        return compile_linear(pattern, raw=raw)
+    except re2.error as error:
+        if limiting_construct(pattern) is None or _find(_REFUSED, pattern):
+            raise _explain(pattern, error) from None
+    try:
+        return LimitedExpression(pattern, raw=raw, wider=_wider(pattern, raw))
+    except (regex.error, ValueError, OverflowError, RecursionError) as error:
+        raise ExpressionError(f"the expression is wrong: {error}") from None
+
+
+def compile_linear(pattern: str, *, raw: bool = False) -> re2._Regexp:
+    """Return the expression compiled by RE2; raise re2.error when it has what RE2 has not."""
+    try:
         return _compile(pattern, raw, _MEMORY)
     except re2.error as error:
         if "too large" not in _text(error):
-            raise _explain(pattern, error) from None
+            raise
+    return _compile(pattern, raw, _MEMORY_OF_LARGE_ONES)
+
+
+def _wider(pattern: str, raw: bool) -> re2._Regexp | None:
+    wider = widened(pattern)
     try:
-        return _compile(pattern, raw, _MEMORY_OF_LARGE_ONES)
-    except re2.error as error:
-        raise _explain(pattern, error) from None
+        return None if wider is None else compile_linear(wider, raw=raw)
+    except re2.error:
+        return None
+
+
+def limiting_construct(pattern: str) -> tuple[str, str] | None:
+    """Return what needs a time limit in an expression (`look-around ('(?!' at character 8)`) and what avoids it."""
+    found = _find(_LIMITED, pattern)
+    return None if found is None else (found[0], found[1])
+
+
+def _find(constructs: Sequence[tuple[str, str, str]], pattern: str) -> tuple[str, str] | None:
+    for construct, name, advice in constructs:
+        found = re.search(r"(?<!\\)(?:\\\\)*(" + construct + ")", pattern)
+        if found:
+            return f"{name} ({found[1]!r} at character {found.start(1) + 1})", advice
+    return None
 
 
 def _compile(pattern: str, raw: bool, memory: int) -> re2._Regexp:
@@ -78,11 +122,9 @@ def _text(error: Exception) -> str:
 
 
 def _explain(pattern: str, error: Exception) -> ExpressionError:
-    for construct, name, advice in _UNSUPPORTED:
-        found = re.search(r"(?<!\\)(?:\\\\)*(" + construct + ")", pattern)
-        if found:
-            at = found.start(1) + 1
-            return ExpressionError(f"{name} ({found[1]!r} at character {at}) is not supported in expressions", advice)
+    found = _find(_REFUSED, pattern)
+    if found:
+        return ExpressionError(f"{found[0]} is not supported in expressions", found[1])
     text = _text(error)
     if "repetition size" in text:
         return ExpressionError(

@@ -23,10 +23,14 @@ _MAX_DATE = 100
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """How much of a message rules look at: characters of a decoded text, bytes of a raw one."""
+    """How much of a message rules look at: characters of a decoded text, bytes of a raw one.
+
+    `seconds` is the time that expressions with look-around and the like (see `limited`) have for one message.
+    """
 
     text: int = 256 * 1024
     raw: int = 512 * 1024
+    seconds: float = 0.02
 
 
 DEFAULT_LIMITS = TextLimits()

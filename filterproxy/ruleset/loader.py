@@ -104,7 +104,7 @@ class _Loading:
         return RuleSet(
             rules=tuple(self._rules), symbols=tuple(self._symbols), composites=ordered, forced_actions=self._forced,
             list_files=tuple(self._lists.values()), references=tuple(self._references), tests=tuple(self._tests),
-            limits=limits, patterns=tuple(self._compiler.patterns),
+            limits=limits, patterns=tuple(self._compiler.patterns), notes=tuple(self._compiler.notes),
         )  # fmt: skip
 
     def _validate(self, document: YamlDocument) -> RuleFile | None:

@@ -16,10 +16,19 @@ from filterproxy.config.yaml_loader import KeyPath, YamlDocument
 from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset import pieces, schema, targets
 from filterproxy.ruleset.conditions import CountedText, TextCondition
-from filterproxy.ruleset.expressions import ExpressionError, any_of, check_ranges, compile_expression, literally
+from filterproxy.ruleset.expressions import (
+    ExpressionError,
+    any_of,
+    check_ranges,
+    compile_expression,
+    compile_linear,
+    limiting_construct,
+    literally,
+)
 from filterproxy.ruleset.facts import Facts, Field, Target
+from filterproxy.ruleset.limited import LimitedExpression, widened
 from filterproxy.ruleset.lists import ListFile
-from filterproxy.ruleset.literals import required_literals
+from filterproxy.ruleset.literals import Literals, required_literals
 from filterproxy.ruleset.nodes import (
     AtLeastNode,
     LengthTest,
@@ -51,6 +60,7 @@ class Compiler:
 
     def __init__(self, open_list: OpenList) -> None:
         self.errors: list[ConfigError] = []
+        self.notes: list[ConfigError] = []
         self.patterns: list[Pattern] = []
         self.named = Named()
         self.compiling = ""
@@ -67,10 +77,14 @@ class Compiler:
         known = self._known.get((of, expression))
         if known is None:
             regex = compile_expression(expression, raw=of.raw)
-            literals = required_literals(expression, plain=of.normalize)
-            across = None
-            if of.split and not _ENDS_OF_TEXT.search(expression):
-                across = compile_expression(f"(?m){expression}", raw=of.raw)
+            linear = expression if not isinstance(regex, LimitedExpression) else regex.wider and widened(expression)
+            literals, across = Literals(), None
+            if linear:
+                literals = required_literals(linear, plain=of.normalize)
+                if of.split and not _ENDS_OF_TEXT.search(linear):
+                    across = compile_linear(f"(?m){linear}", raw=of.raw)
+            if isinstance(regex, LimitedExpression):
+                literals = literals._replace(longest=0)
             known = Pattern(len(self.patterns), of, regex, literals, across)
             self.patterns.append(known)
             self._known[of, expression] = known
@@ -315,15 +329,28 @@ class _Matchers:
         try:
             if key == "regex" and of.normalize:
                 check_ranges(any_of(written))
-            yield PatternTest(self._compiler.pattern(of, flags + make(texts)))
+            pattern = self._compiler.pattern(of, flags + make(texts))
+            if pattern.limited:
+                self._note_limited(written, path)
+            yield PatternTest(pattern)
         except ExpressionError as error:
             number, culprit = next(_wrong(written, of), (0, error))
             self._error((*path, number), culprit.reason, hint=culprit.hint)
 
+    def _note_limited(self, written: tuple[str, ...], path: KeyPath) -> None:
+        for number, text in enumerate(written):
+            found = limiting_construct(text)
+            if found is not None:
+                note = f"{found[0]} cannot be matched in linear time: it runs under checks.rules.look_around_time"
+                self._compiler.notes.append(self._placed((*path, number), note, hint=found[1]))
+
     def _error(self, path: KeyPath, reason: str, *, hint: str = "") -> None:
+        self._compiler.errors.append(self._placed(path, reason, hint=hint))
+
+    def _placed(self, path: KeyPath, reason: str, *, hint: str = "") -> ConfigError:
         if isinstance(path[-1], int) and path not in self._document.values:
             path = path[:-1]  # a bare text, not a list of one
-        self._compiler.errors.append(self._document.error(path, reason, hint=hint))
+        return self._document.error(path, reason, hint=hint)
 
 
 _TEXT_KEYS = {

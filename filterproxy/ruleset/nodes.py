@@ -12,7 +12,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 from filterproxy.core.ports import Network, in_networks
+from filterproxy.ruleset.expressions import Compiled
 from filterproxy.ruleset.facts import Facts, Field, Target, Value
+from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
@@ -37,6 +39,7 @@ class Run:
 
     facts: Facts
     candidates: Mapping[int, Places]
+    budget: TimeBudget
     results: dict[str, Evidence | None] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
 
@@ -47,9 +50,14 @@ class Pattern:
 
     number: int
     field: Field
-    regex: Any
+    regex: Compiled
     literals: Literals
     across: Any = None
+
+    @property
+    def limited(self) -> bool:
+        """Tell whether it needs a time limit."""
+        return isinstance(self.regex, LimitedExpression)
 
     @property
     def reach(self) -> int:
@@ -66,13 +74,32 @@ class Pattern:
             return False
         return self.across is None or self.across.search(run.facts.joined(self.field)) is not None
 
-    def find(self, data: bytes, places: Places) -> Any:
-        """Return a match in the text, or None; with places of its literals only what is around them is searched."""
+    def find(self, value: Value, run: Run) -> str | None:
+        """Return what it matches in the text, None when nothing or when the prefilter did not name it."""
+        if self.number not in run.candidates:
+            return None
+        if isinstance(self.regex, LimitedExpression):
+            return next(self.regex.find(value.text, value.data, run.budget), None)
+        match = self._near(self.regex, value.data, run.candidates[self.number])
+        return None if match is None else self._shown(match)
+
+    def find_all(self, value: Value, run: Run) -> Iterator[str]:
+        """Yield everything it matches in the text."""
+        if isinstance(self.regex, LimitedExpression):
+            return self.regex.find(value.text, value.data, run.budget)
+        return map(self._shown, self.regex.finditer(value.data))
+
+    def _near(self, regex: Any, data: bytes, places: Places) -> Any:
+        """Return a match, or None; with places of its literals only what is around them is searched."""
         reach = self.reach
         if not places or not reach or len(places) > MAX_PLACES:
-            return self.regex.search(data)
-        near = (self.regex.search(data, place - reach, place + reach) for place in places)
+            return regex.search(data)
+        near = (regex.search(data, place - reach, place + reach) for place in places)
         return next((match for match in near if match is not None), None)
+
+    def _shown(self, match: Any) -> str:
+        found: bytes = match[0]
+        return found.decode("latin-1" if self.field.raw else "utf-8", "replace")
 
 
 class Test(Protocol):
@@ -90,13 +117,7 @@ class PatternTest:
 
     def holds(self, value: Value, run: Run) -> str | None:
         """Return the text that the expression matches."""
-        if self.pattern.number not in run.candidates:
-            return None
-        match = self.pattern.find(value.data, run.candidates[self.pattern.number])
-        if match is None:
-            return None
-        found: bytes = match[0]
-        return found.decode("latin-1" if self.pattern.field.raw else "utf-8", "replace")
+        return self.pattern.find(value, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +252,9 @@ class Occurrences:
     def _places(self, run: Run) -> Iterator[str]:
         pattern = self.pattern
         if pattern.may_match(run):
-            coding = "latin-1" if pattern.field.raw else "utf-8"
             for item in run.facts.values(pattern.field):
                 for value in item:
-                    yield from (match[0].decode(coding, "replace") for match in pattern.regex.finditer(value.data))
+                    yield from pattern.find_all(value, run)
 
     def wake(self) -> Wake:
         """Return the expression, unless no place at all is right too."""

@@ -6,8 +6,9 @@ so one ruleset may be asked about many messages at once.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -20,11 +21,15 @@ from filterproxy.core.symbol import Symbol
 from filterproxy.core.transaction import Transaction
 from filterproxy.ruleset.composites import Reference, unknown_symbols
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts, Field, TextLimits
+from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
 from filterproxy.ruleset.prefilter import Places, Prefilter
 from filterproxy.ruleset.schema import Match, Samples
 
+# Program size times text length: up to this RE2 takes a few milliseconds even when it cannot use its automaton.
+_SLOW = 4_000_000
+TIME_LIMIT = Symbol("RULES_TIME_LIMIT", 0.0, "Rules with look-around had too little time and may have missed something")
 MAX_OPTION = 60
 MAX_OPTIONS = 5
 
@@ -47,6 +52,15 @@ class Tested:
     path: KeyPath
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to do for one message: the rules that may match, and whether asking them may take long."""
+
+    run: Run
+    rules: Sequence[Rule]
+    slow: bool
+
+
 @dataclass(eq=False)
 class RuleSet:
     """Rules, composites and lists of some files."""
@@ -60,13 +74,25 @@ class RuleSet:
     tests: tuple[Tested, ...] = ()
     limits: TextLimits = DEFAULT_LIMITS
     patterns: tuple[Pattern, ...] = ()
+    notes: tuple[ConfigError, ...] = ()
 
     def __post_init__(self) -> None:
         self._matcher = _Matcher(self.rules, self.patterns)
 
     def match(self, transaction: Transaction, now: datetime) -> list[Hit]:
-        """Return the rules that match the transaction's message; `now` is the time that its Date is compared with."""
-        return self._matcher.match(Facts(transaction, now, self.limits))
+        """Return the rules that match the transaction's message; `now` is the time that its Date is compared with.
+
+        Where expressions found no time left, TIME_LIMIT names their rules.
+        """
+        return self.finish(self.begin(transaction, now))
+
+    def begin(self, transaction: Transaction, now: datetime) -> Work:
+        """Read the message and find the rules that may match: the part that is always fast."""
+        return self._matcher.begin(Facts(transaction, now, self.limits))
+
+    def finish(self, work: Work) -> list[Hit]:
+        """Return the rules that match; `work.slow` says when this may take long."""
+        return self._matcher.finish(work)
 
     def unknown_symbols(self, known: Collection[str]) -> list[ConfigError]:
         """Return an error for each symbol that a composite names and neither this ruleset nor `known` has."""
@@ -96,6 +122,8 @@ class _Matcher:
                 self._always.append(rule)
             for number in wake or ():
                 self._woken[number].append(rule)
+        patterns = tuple(patterns)
+        self._sizes = {pattern.number: _size(pattern) for pattern in patterns}
         indexed = [pattern for pattern in patterns if not pattern.field.costly]
         self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}
         self._numbers = [pattern.number for pattern in indexed]
@@ -106,14 +134,14 @@ class _Matcher:
         # Places in a longer text say nothing about its pieces.
         self._segments = [segments[p.field] if p.field.within is None else None for p in indexed]
 
-    def match(self, facts: Facts) -> list[Hit]:
-        """Return the rules that match."""
+    def begin(self, facts: Facts) -> Work:
+        """Return the rules to ask, with what they need."""
         folded = [facts.folded(of) for of in self._fields]
         candidates = self._costly.copy()
         for number, places in self._prefilter.candidates([text for text, _ in folded]).items():
             segment = self._segments[number]
             candidates[self._numbers[number]] = places if segment is not None and folded[segment][1] else None
-        run = Run(facts, candidates)
+        run = Run(facts, candidates, TimeBudget(facts.limits.seconds))
         rules = list(self._always)
         seen: set[str] = set()
         for number in sorted(run.candidates):
@@ -121,8 +149,27 @@ class _Matcher:
                 if rule.name not in seen:
                     seen.add(rule.name)
                     rules.append(rule)
-        hits = ((rule.name, rule.node.matches(run)) for rule in rules)
-        return [Hit(name, shortened(evidence)) for name, evidence in hits if evidence is not None]
+        length = max((len(text) for text, _ in folded), default=0)
+        slow = any(self._sizes[number] * length > _SLOW for number in candidates)
+        return Work(run, rules, slow)
+
+    def finish(self, work: Work) -> list[Hit]:
+        """Ask the rules."""
+        hits: list[Hit] = []
+        late: list[str] = []
+        for rule in work.rules:
+            refused = work.run.budget.refused
+            evidence = rule.node.matches(work.run)
+            if evidence is not None:
+                hits.append(Hit(rule.name, shortened(evidence)))
+            if work.run.budget.refused > refused:
+                late.append(rule.name)
+        return [*hits, Hit(TIME_LIMIT.name, tuple(late[:MAX_OPTIONS]))] if late else hits
+
+
+def _size(pattern: Pattern) -> float:
+    """Return how much work one byte of text may be: the program's size, no bound when it needs a time limit."""
+    return math.inf if isinstance(pattern.regex, LimitedExpression) else pattern.regex.programsize
 
 
 def _searched(of: Field) -> Field:

@@ -59,7 +59,12 @@ def test_contract_of_the_shipped_rules():
 
 def test_what_it_declares(make):
     check = make()
-    assert {symbol.name: symbol.score for symbol in check.declared_symbols()} == {"WON": 2, "OLD": 1, "DENY": 0}
+    assert {symbol.name: symbol.score for symbol in check.declared_symbols()} == {
+        "WON": 2,
+        "OLD": 1,
+        "DENY": 0,
+        "RULES_TIME_LIMIT": 0,
+    }
     assert [composite.name for composite in check.composites()] == ["WON_AND_FORGED"]
     assert check.forced_actions() == {"DENY": Action.REJECT}
     assert {"spf", "dkim", "dmarc"} <= check.after
@@ -73,6 +78,17 @@ async def test_what_it_fires(make):
         "WON": ("You have won",),
         "DENY": ("a@bad.example",),
     }
+
+
+async def test_expressions_that_may_take_long_leave_the_event_loop_and_are_stopped(make, tmp_path):
+    (tmp_path / "slow.yml").write_text("rules: [{name: SLOW, match: {body: {regex: 'aaaa(?:(?=a)a+)+(?<!a)$'}}}]")
+    pool = CountingPool()
+    check = make({"files": ["rules.yml", "slow.yml"], "look_around_time": 0.01}, scan_pool=pool)
+    assert await check.inspect(make_transaction(b"S: x\r\n\r\nbbbb\r\n")) == []
+    assert pool.ran == []
+    (result,) = await check.inspect(make_transaction(b"S: x\r\n\r\n" + b"a" * 60_000 + b"\r\n"))
+    assert (result.name, result.options) == ("RULES_TIME_LIMIT", ("SLOW",))
+    assert pool.ran == ["finish"]
 
 
 async def test_the_date_is_compared_with_the_clock(make):

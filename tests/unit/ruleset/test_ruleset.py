@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, Facts
+from filterproxy.ruleset.limited import TimeBudget
 from filterproxy.ruleset.nodes import Run
 from filterproxy.testing import make_transaction
 from tests.unit.ruleset.loading import NOW, fired, load_text
@@ -60,7 +61,7 @@ def test_the_same_rules_match_as_when_every_expression_is_tried(tmp_path, matche
     ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
     raw = f"Subject: {' '.join(subject)}\r\n\r\n{' '.join(body)}\r\n".encode()
     everything = {pattern.number: None for pattern in ruleset.patterns}
-    run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), everything)
+    run = Run(Facts(make_transaction(raw), NOW, DEFAULT_LIMITS), everything, TimeBudget(1))
     expected = {rule.name for rule in ruleset.rules if rule.node.matches(run) is not None}
     assert set(fired(ruleset, make_transaction(raw))) == expected
 
