@@ -6,6 +6,8 @@ The one rule: no bytes make it raise, and nothing is unbounded; what is odd or w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 
 from filterproxy.message.addresses import Mailbox, parse_addresses
@@ -17,6 +19,7 @@ from filterproxy.message.mime import Part, parse_parts
 from filterproxy.message.urls import Url, parse_href, scan_text, unique
 
 _DEFAULT_LIMITS = Limits()
+_MAX_DATE = 100
 
 
 class Message:
@@ -71,6 +74,18 @@ class Message:
         """Return the Message-ID with its angle brackets, empty when there is none."""
         header = self.headers.first("message-id")
         return header.unfolded if header is not None else ""
+
+    @cached_property
+    def date(self) -> datetime | None:
+        """Return the Date, aware; None without one that can be read. One without a zone is taken as UTC."""
+        header = self.headers.first("date")
+        if header is None or not header.value or len(header.value) > _MAX_DATE:
+            return None
+        try:
+            date = parsedate_to_datetime(header.value)
+            return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
 
     @cached_property
     def header_from(self) -> tuple[Mailbox, ...]:

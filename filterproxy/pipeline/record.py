@@ -102,6 +102,7 @@ class Recorder:
             header_from=_header_from(message),
             subject=message.subject if message else "",
             message_id=message.message_id if message else "",
+            message_date=message.date.timestamp() if message and message.date else None,
             size=size,
             action=verdict.action.value,
             score=result.score if result else 0.0,

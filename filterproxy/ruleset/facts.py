@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,8 +16,6 @@ from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
 from filterproxy.ruleset.normal_form import normal_form
 from filterproxy.ruleset.prefilter import fold, same_places
-
-_MAX_DATE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +95,8 @@ class Facts:
     @cached_property
     def date_ahead(self) -> float | None:
         """Return by how many seconds the Date lies ahead of now, None without one that can be read."""
-        header = self.message.headers.first("date")
-        if header is None or not header.value or len(header.value) > _MAX_DATE:
-            return None
-        try:
-            date = parsedate_to_datetime(header.value)
-            aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-            return (aware - self.now).total_seconds()
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
+        date = self.message.date
+        return None if date is None else (date - self.now).total_seconds()
 
     def items(self, target: Target) -> Sequence[Any]:
         """Return the things of the target."""

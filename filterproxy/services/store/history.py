@@ -34,6 +34,7 @@ COLUMNS = (
     "reply",
     "seconds",
     "symbols",
+    "message_date",
 )
 
 _TEXT_LIMIT = 500
@@ -45,7 +46,9 @@ _OPTIONS_LIMIT = 16
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One scanned message. `time` is in seconds since the epoch, `client` an IP address, `reply` what the client got.
+    """One scanned message. `client` is an IP address, `reply` what the client got.
+
+    `time` and `message_date` (its Date, None without one that can be read) are in seconds since the epoch.
 
     `symbols` are all that fired, also with score 0.
     """
@@ -70,6 +73,7 @@ class HistoryRow:
     reply: str = ""
     seconds: float = 0.0
     symbols: tuple[ScoredSymbol, ...] = ()
+    message_date: float | None = None
 
 
 def encode(row: HistoryRow) -> tuple[Any, ...]:
@@ -110,6 +114,8 @@ def _column(name: str, value: Any) -> Any:
         return _json([_symbol(symbol) for symbol in value[:_SYMBOL_LIMIT]])
     if isinstance(value, str):
         return _text(value)
+    if value is None:
+        return None
     return min(int(value), 2**63 - 1) if name == "size" else _real(value)
 
 

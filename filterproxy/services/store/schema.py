@@ -38,6 +38,7 @@ MIGRATIONS: tuple[Step, ...] = (
         """,
         "CREATE INDEX state_expires ON state (expires) WHERE expires IS NOT NULL",
     ),
+    ("ALTER TABLE history ADD COLUMN message_date REAL",),
 )
 
 

@@ -10,6 +10,7 @@ def read_everything(message: Message) -> None:
     assert isinstance(message.raw, bytes)
     assert message.size == len(message.raw)
     assert isinstance(message.header_block + message.body, bytes)
+    assert message.date is None or message.date.tzinfo
     for text in (message.subject, message.message_id, message.text):
         assert isinstance(text, str)
     for header in message.headers:

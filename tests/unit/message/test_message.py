@@ -103,3 +103,24 @@ def test_properties_are_computed_once() -> None:
     assert message.text is message.text
     assert message.urls is message.urls
     assert message.header_from is message.header_from
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Thu, 01 Jan 1970 01:00:10 +0100", 10.0),
+        ("1 Jan 1970 00:00:10", 10.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT (a comment)", 10.0),
+        ("yesterday", None),
+        ("", None),
+        ("Fri, 31 Dec 9999 23:59:00 -2359", None),
+        ("Thu, 01 Jan 1970 00:00:10 +0000" + " " * 200 + "x", None),
+    ],
+)
+def test_the_date_is_read_when_it_can_be(text, seconds):
+    date = Message(b"Date: " + text.encode() + b"\r\n\r\n").date
+    assert (date.timestamp() if date else None) == seconds
+
+
+def test_without_a_date_field_there_is_no_date():
+    assert Message(b"Subject: x\r\n\r\n").date is None
