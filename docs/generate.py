@@ -9,6 +9,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
@@ -246,6 +247,8 @@ def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, str]:
         return annotation, "."
     if origin is Annotated:
         return _inner_model(arguments[0])
+    if origin in (Union, UnionType) and len(arguments) == 2 and type(None) in arguments:
+        return _inner_model(next(argument for argument in arguments if argument is not type(None)))
     if origin in (tuple, list, frozenset) and arguments:
         return _inner_model(arguments[0])[0], "[]."
     if origin in (dict, Mapping) and len(arguments) == 2:

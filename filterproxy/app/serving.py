@@ -20,6 +20,9 @@ class Listener(Protocol):
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that listen already."""
 
+    def reload(self) -> None:
+        """Read certificates and the like again; raise ConfigError and keep those in use when they are unusable."""
+
     async def drain(self, timeout: float) -> None:
         """Accept no more and finish what is open, at most that many seconds."""
 
@@ -31,7 +34,7 @@ def make_listener(
     serving: Callable[[], bool],
 ) -> Listener:
     """Return the listener of a configuration; `serving` turns false when the worker drains."""
-    if isinstance(config, models.SmtpListener):
+    if isinstance(config, models.SmtpService):
         return SmtpListener(config, pipelines, context)
     if isinstance(config, models.MilterListener):
         return MilterListener(config, pipelines, context)

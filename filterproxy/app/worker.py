@@ -185,6 +185,11 @@ class Worker:
         old, self._current, self._prepared = self._current, self._prepared[1], None
         self._context.site = self._current.site
         self._log.reopen()
+        for listener, bound in self._listeners:
+            try:
+                listener.reload()
+            except ConfigError as error:
+                self._log.warning("reload", f"{bound.config.address} keeps its files as they were: {error}")
         self._retire(old)
 
     async def _abort(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from filterproxy.config.merge import Merged, read_layers
-from filterproxy.config.models import Settings, SmtpListener
+from filterproxy.config.models import Settings, SmtpService
 from filterproxy.config.problems import LATER_CHECKS, NOT_AVAILABLE, describe, nearest
 from filterproxy.config.store_url import parse_store
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument, format_path
@@ -165,6 +165,6 @@ def _contradictions(settings: Settings, merged: Merged) -> Iterator[ConfigError]
             yield _place(merged, path, f"{address} is listener {taken[address]}'s address already")
         taken.setdefault(address, number)
     for number, listener in enumerate(settings.listeners):
-        if isinstance(listener, SmtpListener) and str(listener.next_hop.address) in taken:
+        if isinstance(listener, SmtpService) and str(listener.next_hop.address) in taken:
             path = ("listeners", number, "next_hop")
             yield _place(merged, path, f"{listener.next_hop.address} is a listener of this filter: mail would loop")

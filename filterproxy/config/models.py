@@ -6,9 +6,18 @@ The keys are the public surface: people script against them, so they are added t
 from __future__ import annotations
 
 import socket
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    WithJsonSchema,
+    model_validator,
+)
 
 from filterproxy.config.addresses import Address, NameServer, Networks, SocketAddress
 from filterproxy.core.action import Action
@@ -54,16 +63,53 @@ class SmtpLimits(Model):
     line_length: int = Field(65_536, ge=1000, description="Octets of one body line, without its line end.")
     command_length: int = Field(2048, ge=512, description="Octets of one command line.")
     connections: int = Field(500, ge=1, description="Open sessions a worker; more get 421.")
-    client_connections: int = Field(50, ge=1, description="The same, of one client outside trusted_networks.")
+    client_connections: int = Field(50, ge=1, description="The same, of one network outside trusted_networks.")
+    client_ipv4_prefix: int = Field(32, ge=8, le=32, description="Which IPv4 addresses are one network there.")
+    client_ipv6_prefix: int = Field(64, ge=16, le=128, description="Which IPv6 addresses are one network there.")
     errors: int = Field(20, ge=1, description="Protocol errors in a session before 421.")
     command_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take for one command.")
     data_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take for 64 KiB of a message.")
+    data_rate: Size = Field(
+        250, ge=0, description="Octets of a message a client must send a second, after data_timeout; 0 is no limit."
+    )
+    session_timeout: Seconds = Field(
+        7200.0, gt=0, description="A session may take this long; then its next command gets 421."
+    )
+    auth_failures: int = Field(3, ge=1, description="Failed AUTH commands in a session before 421.")
+    auth_delay: Seconds = Field(2.0, ge=0, description="How long the answer to a failed AUTH waits.")
 
 
-class SmtpListener(Model):
-    """An SMTP proxy: before-queue (a reject is given in session) or after-queue (a content filter)."""
+class ServerTls(Model):
+    """TLS of a listener. A reload (SIGHUP) reads the files again."""
 
-    type: Literal["smtp"] = Field(description="An SMTP proxy.")
+    cert: str = Field(min_length=1, description="PEM file: our certificate and those between it and the root.")
+    key: str | None = Field(None, min_length=1, description="PEM file of the key; default: in the file of `cert`.")
+    mode: Literal["starttls", "implicit"] = Field(
+        "starttls", description="`starttls` offers TLS after EHLO; `implicit` begins with it (port 465)."
+    )
+    required: bool = Field(False, description="Take no mail before STARTTLS.")
+    minimum: Literal["TLSv1.2", "TLSv1.3"] = Field("TLSv1.2", description="The oldest version that is accepted.")
+    handshake_timeout: Seconds = Field(30.0, gt=0, description="How long the TLS handshake may take.")
+
+
+class ServerAuth(Model):
+    """AUTH of a listener; offered inside TLS only."""
+
+    source: Literal["file"] = Field(description="`next_hop` passes the dialogue on; `file` checks passwords here.")
+    file: str | None = Field(None, min_length=1, description="`source: file`: lines `user:argon2-hash`.")
+    required: bool = Field(False, description="Take no mail from clients that have not authenticated (submission).")
+
+    @model_validator(mode="after")
+    def _has_its_file(self) -> Self:
+        if self.source == "file" and self.file is None:
+            raise ValueError("source: file needs `file`, the password file")
+        return self
+
+
+class SmtpService(Model):
+    """What SMTP and LMTP listeners have in common."""
+
+    type: Literal["smtp", "lmtp"]
     address: Address = Field(description='Where to listen: `host:port`, `"[::1]:port"` or `unix:/path`.')
     mode: Literal["before_queue", "after_queue"] = Field(
         "before_queue", description="`before_queue` rejects in session; `after_queue` is a content filter."
@@ -82,8 +128,33 @@ class SmtpListener(Model):
         None, description="Default: reject, and normalize in after_queue mode."
     )
     nul: Literal["pass", "reject"] = Field("pass", description="What to do with messages that contain NUL octets.")
+    tls: ServerTls | None = Field(None, description="Certificate and key; without it no TLS is offered.")
+    auth: ServerAuth | None = Field(None, description="Who checks passwords; without it no AUTH is offered.")
+    proxy_protocol: bool = Field(
+        False, description="Connections from trusted_networks begin with a PROXY header (HAProxy, v1 or v2)."
+    )
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
     limits: SmtpLimits = Field(SmtpLimits(), description="Limits of this listener.")
+
+    @model_validator(mode="after")
+    def _auth_has_tls(self) -> Self:
+        if self.auth is not None and self.tls is None:
+            raise ValueError("auth needs tls: passwords are never taken in plain text")
+        if self.auth is not None and self.mode == "after_queue":
+            raise ValueError("auth is not for after_queue: a content filter's client is the mail server itself")
+        return self
+
+
+class SmtpListener(SmtpService):
+    """An SMTP proxy: before the queue (a reject is given in session), behind it (a content filter), or in front."""
+
+    type: Literal["smtp"] = Field(description="An SMTP proxy.")
+
+
+class LmtpListener(SmtpService):
+    """An LMTP proxy: like `smtp`, with a reply for each recipient (RFC 2033); for local clients."""
+
+    type: Literal["lmtp"] = Field(description="An LMTP proxy.")
 
 
 class MilterLimits(Model):
@@ -114,7 +185,7 @@ class HttpListener(Model):
     address: Address = Field(description="Where to listen; keep it on loopback.")
 
 
-Listener = Annotated[SmtpListener | MilterListener | HttpListener, Field(discriminator="type")]
+Listener = Annotated[SmtpListener | LmtpListener | MilterListener | HttpListener, Field(discriminator="type")]
 
 
 class Dns(Model):
@@ -181,7 +252,7 @@ class Settings(Model):
     trusted_networks: Networks = Field(
         default=("127.0.0.0/8", "::1"),
         validate_default=True,
-        description="Clients that may say who the real client is (XFORWARD).",
+        description="Clients that may say who the real client is (XFORWARD, XCLIENT, PROXY).",
     )
     local_networks: Networks = Field(default=(), validate_default=True, description="Our own clients.")
     local_domains: frozenset[str] = Field(frozenset(), description="Our own domains.")

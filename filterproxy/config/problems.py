@@ -20,9 +20,6 @@ NOT_AVAILABLE = "not available in this version"
 
 # What the documentation names but this version does not have; paths use "*" for any one piece.
 LATER_KEYS: tuple[tuple[str, ...], ...] = (
-    ("listeners", "*", "tls"),
-    ("listeners", "*", "auth"),
-    ("listeners", "*", "proxy_protocol"),
     ("listeners", "*", "next_hop", "provider"),
     ("listeners", "*", "next_hop", "username"),
     ("listeners", "*", "next_hop", "password_file"),
@@ -35,8 +32,8 @@ LATER_KEYS: tuple[tuple[str, ...], ...] = (
     ("console",),
     ("redis",),
 )
-LATER_TYPES = frozenset(("lmtp", "spamd", "policy"))
-LATER_VALUES = frozenset(((("listeners", "*", "mode"), "front"),))
+LATER_TYPES = frozenset(("spamd", "policy"))
+LATER_VALUES = frozenset(((("listeners", "*", "mode"), "front"), (("listeners", "*", "auth", "source"), "next_hop")))
 LATER_CHECKS = frozenset(("greylisting", "greylist"))
 
 MakeError = Callable[..., ConfigError]

@@ -57,6 +57,9 @@ class HttpListener:
             started.cancel()
             await self._task
 
+    def reload(self) -> None:
+        """Do nothing: this listener keeps no files."""
+
     async def drain(self, timeout: float) -> None:
         """Accept no more, let requests finish for `timeout` seconds, close all."""
         if self._server is None or self._task is None:

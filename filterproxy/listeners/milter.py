@@ -28,6 +28,9 @@ class MilterListener:
         for listening in sockets:
             self._servers.append(await self._serve(listening))
 
+    def reload(self) -> None:
+        """Do nothing: this listener keeps no files."""
+
     async def drain(self, timeout: float) -> None:
         """Accept no more, close sessions between messages, let messages finish for `timeout` seconds, close all."""
         shared = self._shared

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from filterproxy.config.models import SmtpListener as SmtpConfig
+from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.smtp_session import SmtpSession
 from filterproxy.listeners.smtp_shared import SmtpShared
@@ -29,6 +29,13 @@ class SmtpListener:
         """Serve on sockets that are bound and listening; the listener closes them in the end."""
         for listening in sockets:
             self._servers.append(await self._serve(listening))
+
+    def reload(self) -> None:
+        """Read certificates and passwords again; raise ConfigError and keep those in use when they are unusable."""
+        if self._shared.tls is not None:
+            self._shared.tls.reload()
+        if self._shared.passwords is not None:
+            self._shared.passwords.reload()
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, close idle sessions, let transactions finish for `timeout` seconds, close all."""

@@ -15,25 +15,26 @@ from filterproxy.core.errors import NextHopError
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client, Session
 from filterproxy.core.transaction import Transaction
+from filterproxy.listeners.relaying import in_domains
 from filterproxy.listeners.smtp_shared import SmtpShared
 from filterproxy.observability.maillog import MailLog
 from filterproxy.pipeline import Scan, Verdict
 from filterproxy.protocols.smtp import replies
+from filterproxy.protocols.smtp.events import Mail, Rcpt
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.hops import hop_count
 from filterproxy.protocols.smtp.lines import Fault, MessageData, normalize_newlines
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
-from filterproxy.protocols.smtp.server import Mail, Rcpt
 from filterproxy.services.next_hop import NextHopConnection
 
 
 class Relay:
     """The next hop's side of one session. Its coroutines return the reply for the client and raise no NextHopError."""
 
-    def __init__(self, shared: SmtpShared, session: Session, *, trusted: bool) -> None:
+    def __init__(self, shared: SmtpShared, session: Session) -> None:
         self._shared = shared
         self._session = session
-        self._trusted = trusted
+        self.trusts_client = False
         self._connection: NextHopConnection | None = None
         self._transaction: Transaction | None = None
         self._scan: Scan | None = None
@@ -52,6 +53,14 @@ class Relay:
             self._failed(error)
             return None
 
+    async def auth(self, argument: bytes) -> Reply:
+        """Return the next hop's answer to AUTH."""
+        return replies.AUTH_UNAVAILABLE
+
+    async def auth_response(self, line: bytes) -> Reply:
+        """Return the next hop's answer to a response."""
+        return replies.AUTH_UNAVAILABLE
+
     async def mail(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
         """Begin a transaction at the next hop; when it agrees, begin the scan too."""
         if int(value_of(mail.parameters, "SIZE") or 0) > self._shared.config.limits.message_size:
@@ -68,6 +77,8 @@ class Relay:
         """Name a recipient to the next hop; when it agrees, to the scan too."""
         if self._connection is None or self._transaction is None:
             return replies.TEMPORARY_FAILURE
+        if not self._may_relay(rcpt.path.address):
+            return self._refuse(replies.RELAY_DENIED)
         if len(self._transaction.envelope.recipients) >= self._shared.config.limits.recipients:
             return replies.TOO_MANY_RECIPIENTS
         if not (rcpt.path.is_ascii or "SMTPUTF8" in self._connection.extensions):
@@ -79,6 +90,10 @@ class Relay:
         if reply.positive:
             self._transaction.envelope.recipients.append(Recipient(rcpt.path.address, _texts(rcpt.parameters)))
         return reply
+
+    def too_large(self) -> Reply:
+        """Return the refusal of a message of too many octets."""
+        return self._refuse(replies.TOO_LARGE)
 
     def collecting(self) -> None:
         """All recipients are known: the message comes now."""
@@ -156,6 +171,13 @@ class Relay:
             self._shared.next_hop.release(self._connection)
             self._connection = None
 
+    def _may_relay(self, address: str) -> bool:
+        """Tell whether the client may send mail to an address; an MTA in front of us has decided that already."""
+        session = self._session
+        if session.user or session.local or (self.trusts_client and not self._shared.front):
+            return True
+        return in_domains(address, self._shared.context.site.relay_domains)
+
     async def _connect(self) -> NextHopConnection:
         if self._connection is None or not self._connection.ready:
             self.abandon()
@@ -186,7 +208,7 @@ class Relay:
 
     def _forwarded(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
         """Return what the next hop is told of the client: what we were told, or what we see of a stranger."""
-        if attributes or self._trusted:
+        if attributes or self.trusts_client:
             return attributes
         client = self._session.client
         return {

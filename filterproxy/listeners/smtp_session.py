@@ -6,58 +6,69 @@ The rule: every command gets exactly one reply, and an exception of ours is 451 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import assert_never
 
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client, Session
 from filterproxy.listeners.session_id import new_session_id
+from filterproxy.listeners.smtp_auth import AuthDialogue, offered_mechanisms
 from filterproxy.listeners.smtp_relay import Relay
 from filterproxy.listeners.smtp_shared import SmtpShared
 from filterproxy.listeners.smtp_wire import SmtpWire, TimedOut
 from filterproxy.protocols.smtp import replies
-from filterproxy.protocols.smtp.extensions import announced
-from filterproxy.protocols.smtp.lines import Line
-from filterproxy.protocols.smtp.replies import Refused
-from filterproxy.protocols.smtp.server import (
+from filterproxy.protocols.smtp.events import (
     Answered,
+    Auth,
+    Chunk,
     Data,
     Event,
     Forward,
     Hello,
+    Introduce,
     Mail,
     Quit,
     Rcpt,
     Reset,
-    SmtpServer,
-    State,
+    StartTls,
 )
+from filterproxy.protocols.smtp.extensions import Extensions, Offer, announced
+from filterproxy.protocols.smtp.lines import ChunkReader, Line, MessageData
+from filterproxy.protocols.smtp.replies import Refused
+from filterproxy.protocols.smtp.server import MAX_AUTH_LINE, Permissions, SmtpServer
 
 
 class SmtpSession(SmtpWire):
     """One client's connection."""
 
     def __init__(self, shared: SmtpShared, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(shared.config.limits, shared.context.site.hostname, loop)
+        limits = shared.config.limits
+        # AUTH alone may be longer (RFC 4954 section 4); the state machine refuses other commands that are.
+        line_length = max(limits.command_length, MAX_AUTH_LINE) if shared.config.auth else limits.command_length
+        super().__init__(limits, shared.context.site.hostname, loop, line_length=line_length)
         self._shared = shared
         self._context = shared.context
         self._errors = 0
+        self._auth_failures = 0
         self._admitted = False
+        self._network: str | None = None
+        self._chunks: ChunkReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Name the session and see who is there (asyncio)."""
         client = _client(transport.get_extra_info("peername"))
-        site = self._context.site
-        # A client on a unix socket has no address: the socket file's permissions say who it may be.
-        trusted = not client.address or site.is_trusted(client.address)
-        self.mail_session = Session(new_session_id(), "smtp", client, local=site.is_local(client.address))
-        self._relay = Relay(self._shared, self.mail_session, trusted=trusted)
+        self.mail_session = Session(new_session_id(), self._shared.config.type)
         self._server = SmtpServer(
-            forwards=trusted,
-            bare_newlines=self._shared.normalize_newlines,
-            bounce_free=self._shared.after_queue,
+            Permissions(
+                bare_newlines=self._shared.normalize_newlines,
+                bounce_free=self._shared.after_queue,
+                lmtp=self._shared.lmtp,
+                line_length=self._shared.config.limits.command_length,
+            )
         )
-        self._trusted = trusted
-        self._admitted = self._shared.admit(self, client.address, trusted=trusted)
+        self._relay = Relay(self._shared, self.mail_session)
+        self._identify(client)
+        self._admitted = self._shared.admit(self)
         super().connection_made(transport)
         self._handler_coroutine.add_done_callback(self._ended)
 
@@ -71,11 +82,8 @@ class SmtpSession(SmtpWire):
         """Lead the session from greeting to end."""
         log, metrics, session = self._context.log, self._context.metrics, self.mail_session
         metrics.session_opened("smtp")
-        if not self._trusted:
-            # The MTA in front of us has logged its client already, and its own connection tells nobody anything.
-            log.connect(session.id, "smtp", session.client.address)
         try:
-            if await self._greet():
+            if await self._open() and self._greet():
                 await self._serve()
         except TimedOut:
             log.session_error(session.id, f"time-out in state {self._server.state.name.lower()}")
@@ -103,33 +111,91 @@ class SmtpSession(SmtpWire):
 
     def _dismiss(self) -> None:
         if self._admitted:
-            self._shared.dismiss(self, self.mail_session.client.address)
+            self._shared.dismiss(self, self._network)
+            self._admitted = False
 
     @property
     def _idle(self) -> bool:
-        return self._input is not None and self._server.state is not State.TRANSACTION
+        return self._input is not None and not self._server.in_transaction
 
-    async def _greet(self) -> bool:
+    def _identify(self, client: Client) -> None:
+        """Take note who the client is, and what it may do because of that."""
+        site = self._context.site
+        # A client on a unix socket has no address: the socket file's permissions say who it may be.
+        trusted = not client.address or site.is_trusted(client.address)
+        session = self.mail_session
+        session.client, session.local = client, site.is_local(client.address)
+        self._server.permissions.forwards = self._trusted = trusted
+        self._relay.trusts_client = trusted
+
+    async def _open(self) -> bool:
+        """Do what comes before the greeting: limits, the PROXY header, TLS; tell whether the session goes on."""
+        if not self._admitted:
+            return await self._turn_away("too many connections")
+        if self._shared.config.proxy_protocol and not await self._take_proxy_header():
+            return False
+        if not self._trusted:
+            self._network = self._shared.admit_client(self.mail_session.client.address)
+            if self._network is None:
+                return await self._turn_away("too many connections of this client")
+            # The MTA in front of us has logged its client already, and its own connection tells nobody anything.
+            self._context.log.connect(self.mail_session.id, self._shared.config.type, self.mail_session.client.address)
+        tls = self._shared.tls
+        if tls is not None and tls.config.mode == "implicit":
+            # Its first octets may have come with the PROXY header.
+            await self._encrypt(self.take_pending())
+        await self.greeting_pause()
+        return True
+
+    async def _turn_away(self, reason: str) -> bool:
+        self._context.log.session_error(self.mail_session.id, reason)
+        tls = self._shared.tls
+        if tls is None or tls.config.mode != "implicit":
+            self.answer(replies.TOO_MANY_CONNECTIONS)
+            await self.flush()
+        return False
+
+    async def _take_proxy_header(self) -> bool:
+        """Take the client's address from the PROXY header, which trusted hosts alone may send."""
+        if not self._trusted:
+            self._protocol_error("connects without the PROXY protocol, not being in trusted_networks")
+            await self.greeting_pause()
+            self.close()
+            return False
+        try:
+            header = await self.read_proxy_header()
+        except EOFError:
+            return False
+        if not header:
+            self._protocol_error(f"no PROXY header: {header.error}")
+            self.close()
+            return False
+        if header.src_addr is not None and not isinstance(header.src_addr, bytes | bytearray):
+            self._identify(Client(str(header.src_addr), port=header.src_port))
+        return True
+
+    async def _encrypt(self, first: bytes = b"") -> None:
+        tls = self._shared.tls
+        assert tls is not None
+        await self.start_tls(tls.context, tls.config.handshake_timeout, first)
+        self.mail_session.tls = self.tls_facts()
+
+    def _greet(self) -> bool:
         if self._shared.draining:
             self.hang_up(replies.SHUTTING_DOWN)
             return False
-        if not self._admitted:
-            self._context.log.session_error(self.mail_session.id, "too many connections")
-            self.answer(replies.TOO_MANY_CONNECTIONS)
-            await self.flush()
-            return False
-        await self.greeting_pause()
         if self.pending:
             self._protocol_error("talks before the greeting")
             self.hang_up(replies.UNAUTHORISED_PIPELINING)
             return False
-        self.answer(Reply(220, (f"{self._context.site.hostname} ESMTP",)))
+        protocol = "LMTP" if self._shared.lmtp else "ESMTP"
+        self.answer(Reply(220, (f"{self._context.site.hostname} {protocol}",)))
         return True
 
     async def _serve(self) -> None:
         while not self.leaving:
             await self._obey(await self.next_line())
-            if self._shared.draining and self._server.state is not State.TRANSACTION and not self.leaving:
+            if self._shared.draining and not self._server.in_transaction and not self.leaving:
                 self.hang_up(replies.SHUTTING_DOWN)
 
     async def _obey(self, line: Line) -> None:
@@ -151,12 +217,20 @@ class SmtpSession(SmtpWire):
             case Forward():
                 self._server.told(event)
                 self.answer(replies.OK)
+            case Introduce():
+                await self._introduce(event.attributes)
+            case StartTls():
+                await self._start_tls()
+            case Auth():
+                await self._authenticate(event)
             case Mail():
                 await self._mail(event)
             case Rcpt():
                 await self._rcpt(event)
             case Data():
                 await self._data()
+            case Chunk():
+                await self._chunk(event)
             case Reset():
                 await self._reset()
             case Quit():
@@ -177,9 +251,9 @@ class SmtpSession(SmtpWire):
             self.answer(refused.reply)
 
     async def _hello(self, hello: Hello) -> None:
-        await self._relay.drop()
+        await self._drop()
         session = self.mail_session
-        session.helo, session.protocol = hello.name, "ESMTP" if hello.extended else "SMTP"
+        session.helo, session.protocol = hello.name, self._protocol_word(hello.extended)
         extensions = await self._relay.open()
         if extensions is None:
             self.hang_up(replies.UNAVAILABLE)
@@ -187,12 +261,74 @@ class SmtpSession(SmtpWire):
         if self.pending:
             raise Refused(replies.UNAUTHORISED_PIPELINING, close=True)
         self._server.greeted(hello)
-        keywords: tuple[str, ...] = ()
-        if hello.extended:
-            # Behind a queue the MTA would bounce what exceeds our own limit, so it does not hear of it.
-            size = 0 if self._shared.after_queue else self._shared.config.limits.message_size
-            keywords = announced(extensions, size=size, xforward=self._trusted)
+        keywords = announced(extensions, self._offer(extensions)) if hello.extended else ()
         self.answer(Reply(250, (self._context.site.hostname, *keywords)))
+
+    def _offer(self, extensions: Extensions) -> Offer:
+        """Return what this client may use now, and have the state machine know it."""
+        config, permissions = self._shared.config, self._server.permissions
+        permissions.tls = self._shared.tls is not None and self.encrypted is None
+        permissions.mechanisms = offered_mechanisms(self._shared, extensions, encrypted=self.encrypted is not None)
+        permissions.must_encrypt = permissions.tls and config.tls is not None and config.tls.required
+        permissions.must_authenticate = config.auth is not None and config.auth.required
+        # Behind a queue the MTA would bounce what exceeds our own limit, so it does not hear of it.
+        size = 0 if self._shared.after_queue else config.limits.message_size
+        return Offer(size=size, forwards=self._trusted, tls=permissions.tls, mechanisms=permissions.mechanisms)
+
+    def _protocol_word(self, extended: bool) -> str:
+        """Return how the mail comes, as RFC 3848 names it."""
+        if not extended:
+            return "SMTP"
+        encrypted, proved = self.encrypted is not None, bool(self._server.user)
+        return ("LMTP" if self._shared.lmtp else "ESMTP") + "S" * encrypted + "A" * proved
+
+    async def _start_tls(self) -> None:
+        await self._drop()
+        self._relay.close()
+        self.answer(replies.READY_FOR_TLS)
+        self._server.begin_anew()
+        self.mail_session.user = ""
+        await self._encrypt()
+
+    async def _introduce(self, attributes: Mapping[str, str]) -> None:
+        """XCLIENT: from now on the client is another one, and what it may do is decided anew."""
+        await self._drop()
+        self._relay.close()
+        self._server.begin_anew()
+        session, before = self.mail_session, self.mail_session.client
+        address = attributes.get("ADDR", before.address)
+        port = attributes.get("PORT", "" if "ADDR" in attributes else str(before.port or ""))
+        name = attributes.get("NAME", "" if "ADDR" in attributes else before.name)
+        self._identify(Client(address, name, int(port) if port else None))
+        session.helo = attributes.get("HELO", "")
+        session.user = attributes.get("LOGIN", "")
+        self._server.authenticated(session.user)
+        self._greet()
+
+    async def _authenticate(self, auth: Auth) -> None:
+        dialogue = AuthDialogue(self._shared, self, self._relay)
+        reply = await dialogue.run(auth)
+        self._context.log.auth(
+            self.mail_session.id,
+            mechanism=auth.mechanism,
+            user=dialogue.user,
+            client=self.mail_session.client.address,
+            reply=str(reply),
+        )
+        self._context.metrics.authenticated(ok=reply.code == replies.AUTHENTICATED.code)
+        if reply.code == replies.AUTHENTICATED.code:
+            # A name that a mechanism does not show is still somebody's.
+            self._server.authenticated(dialogue.user or "unknown")
+            self.mail_session.user = self._server.user
+            self.mail_session.protocol = self._protocol_word(extended=True)
+            await self._relayed(reply)
+            return
+        self._auth_failures += 1
+        await asyncio.sleep(self._shared.config.limits.auth_delay)
+        if self._auth_failures >= self._shared.config.limits.auth_failures:
+            self.hang_up(replies.TOO_MANY_ERRORS)
+        else:
+            await self._relayed(reply)
 
     async def _mail(self, mail: Mail) -> None:
         reply = await self._relay.mail(mail, self._server.attributes)
@@ -211,12 +347,50 @@ class SmtpSession(SmtpWire):
             return
         self._relay.collecting()
         self.answer(replies.START_MAIL_INPUT)
-        message = await self.read_message(None if self._shared.after_queue else self._shared.config.limits.line_length)
+        await self._take(await self.read_message(self._line_limit))
+
+    async def _chunk(self, chunk: Chunk) -> None:
+        """Read a chunk whatever becomes of it: its octets are on their way already."""
+        first = self._chunks is None
+        reader = self._chunks = self._chunks or ChunkReader(self._shared.config.limits.message_size, self._line_limit)
+        alive = self._relay.alive
+        if chunk.refusal is not None or not alive:
+            reader.discard()
+        elif first:
+            self._relay.collecting()
+        await self.read_chunk(reader, chunk.size, first=first)
+        if chunk.refusal is not None:
+            self._chunks = None
+            raise Refused(chunk.refusal)
+        if not alive:
+            await self._drop()
+            self.answer(replies.TEMPORARY_FAILURE)
+        elif chunk.last:
+            self._chunks = None
+            await self.flush()
+            await self._take(reader.message())
+        elif reader.too_large:
+            refusal = self._relay.too_large()
+            await self._drop()
+            self.answer(refusal)
+        else:
+            self._server.chunk_taken()
+            self.answer(Reply.of(250, "2.0.0", f"{chunk.size} octets received"))
+
+    @property
+    def _line_limit(self) -> int | None:
+        return None if self._shared.after_queue else self._shared.config.limits.line_length
+
+    async def _take(self, message: MessageData) -> None:
+        """Judge and relay a complete message, and answer it."""
+        # LMTP answers for each recipient (RFC 2033 section 4.2).
+        replies_due = self._server.recipients if self._shared.lmtp else 1
         try:
             reply = await self._message(await self._relay.judge(message))
         finally:
             self._server.end_transaction()
-        await self._relayed(reply)
+        for _ in range(replies_due):
+            await self._relayed(reply)
         await self.flush()
         try:
             await self._relay.settle(reply)
@@ -237,9 +411,13 @@ class SmtpSession(SmtpWire):
             self.committed = False
 
     async def _reset(self) -> None:
+        await self._drop()
+        self.answer(replies.OK)
+
+    async def _drop(self) -> None:
+        self._chunks = None
         await self._relay.drop()
         self._server.end_transaction()
-        self.answer(replies.OK)
 
     async def _quit(self) -> None:
         self.answer(replies.BYE)

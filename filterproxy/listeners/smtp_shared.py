@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from filterproxy.config.models import SmtpListener as SmtpConfig
+from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.pipeline import Delivery, Pipeline
 from filterproxy.services.next_hop import NextHop
+from filterproxy.services.password_file import PasswordFile
+from filterproxy.services.server_tls import ServerTls
 
 if TYPE_CHECKING:
     from filterproxy.listeners.smtp_session import SmtpSession
 
 
+# Each check of a password takes 64 MiB for a moment.
+_PASSWORDS_AT_ONCE = 2
+
+
 class SmtpShared:
-    """Configuration, next hop and the open sessions of a listener."""
+    """Configuration, TLS, passwords, next hop and the open sessions of a listener; raises ConfigError."""
 
     def __init__(self, config: SmtpConfig, pipelines: Callable[[], Pipeline], context: ListenerContext) -> None:
         self.config = config
@@ -26,8 +33,16 @@ class SmtpShared:
         self.context = context
         self.next_hop = NextHop(config.next_hop, lambda: context.site.hostname)
         self.after_queue = config.mode == "after_queue"
+        self.front = False
+        self.lmtp = config.type == "lmtp"
+        base_dir = context.site.base_dir
+        self.tls = ServerTls(config.tls, base_dir) if config.tls else None
+        self.passwords = (
+            PasswordFile(base_dir / config.auth.file) if config.auth and config.auth.file is not None else None
+        )
+        self.password_turn = asyncio.Semaphore(_PASSWORDS_AT_ONCE)
         self.delivery = Delivery(
-            listener="smtp",
+            listener=config.type,
             in_session=not self.after_queue,
             on_reject=Action.parse(config.on_reject),
             quarantine_fallback=Action.parse(config.quarantine_fallback),
@@ -42,23 +57,36 @@ class SmtpShared:
         self.sessions: set[SmtpSession] = set()
         self._clients: Counter[str] = Counter()
 
-    def admit(self, session: SmtpSession, client: str, *, trusted: bool) -> bool:
-        """Count a session in when the limits allow it; tell whether they do."""
-        limits = self.config.limits
-        if len(self.sessions) >= limits.connections:
-            return False
-        if not trusted and self._clients[client] >= limits.client_connections:
+    def admit(self, session: SmtpSession) -> bool:
+        """Count a session in when there is room for one more; tell whether there is."""
+        if len(self.sessions) >= self.config.limits.connections:
             return False
         self.sessions.add(session)
-        self._clients[client] += 1
         self.idle.clear()
         return True
 
-    def dismiss(self, session: SmtpSession, client: str) -> None:
-        """Count a session out that was counted in."""
+    def admit_client(self, address: str) -> str | None:
+        """Count one more session of a client's network; return the network, None when it has too many."""
+        network = self._network(address)
+        if self._clients[network] >= self.config.limits.client_connections:
+            return None
+        self._clients[network] += 1
+        return network
+
+    def dismiss(self, session: SmtpSession, network: str | None) -> None:
+        """Count a session out that was counted in, and its client's network when that was."""
         self.sessions.discard(session)
-        self._clients[client] -= 1
-        if not self._clients[client]:
-            del self._clients[client]
+        if network is not None:
+            self._clients[network] -= 1
+            if not self._clients[network]:
+                del self._clients[network]
         if not self.sessions:
             self.idle.set()
+
+    def _network(self, address: str) -> str:
+        limits = self.config.limits
+        try:
+            prefix = limits.client_ipv6_prefix if ":" in address else limits.client_ipv4_prefix
+            return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+        except ValueError:
+            return address

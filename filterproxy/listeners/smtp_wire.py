@@ -1,6 +1,6 @@
 """The octets of one SMTP session: aiosmtpd's protocol with our own reading, writing and deadlines.
 
-The rule: it knows lines, messages and time, never what a command means. aiosmtpd brings the connection and its
+The rule: it knows lines, messages, TLS and time, never what a command means. aiosmtpd brings the connection and its
 handler task; its reading is replaced because it refuses long body lines, costs a wake-up a line, and cannot tell what
 was sent too early.
 """
@@ -8,12 +8,15 @@ was sent too early.
 from __future__ import annotations
 
 import asyncio
+import ssl
 
+from aiosmtpd.proxy_protocol import ProxyData, get_proxy
 from aiosmtpd.smtp import SMTP
 
 from filterproxy.config.models import SmtpLimits
 from filterproxy.core.reply import Reply
-from filterproxy.protocols.smtp.lines import DataReader, Line, LineBuffer, MessageData, encode_reply
+from filterproxy.core.session import Tls
+from filterproxy.protocols.smtp.lines import ChunkReader, DataReader, Line, LineBuffer, MessageData, encode_reply
 from filterproxy.services.alarm import Alarm
 
 # Unread commands beyond this many octets wait in the kernel, and so in the client.
@@ -45,12 +48,20 @@ class SmtpWire(SMTP):  # type: ignore[misc]
     loop: asyncio.AbstractEventLoop
     _handler_coroutine: asyncio.Task[None]
 
-    def __init__(self, limits: SmtpLimits, hostname: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, limits: SmtpLimits, hostname: str, loop: asyncio.AbstractEventLoop, *, line_length: int | None = None
+    ) -> None:
         super().__init__(_NoHandler(), hostname=hostname, loop=loop)
         self.committed = False
+        self.encrypted: ssl.SSLObject | None = None
         self._limits = limits
-        self._lines = LineBuffer(limits.command_length)
-        self._incoming: DataReader | None = None
+        self._line_length = line_length or limits.command_length
+        self._lines = LineBuffer(self._line_length)
+        self._incoming: DataReader | ChunkReader | None = None
+        self._header: asyncio.StreamReader | None = None
+        self._began = loop.time()
+        self._received = 0
+        self._message_began = 0.0
         self._progress = 0
         self._output: list[bytes] = []
         self._input: asyncio.Future[None] | None = None
@@ -80,10 +91,13 @@ class SmtpWire(SMTP):  # type: ignore[misc]
 
     async def next_line(self) -> Line:
         """Return the next command line; raise TimedOut."""
+        left = self._began + self._limits.session_timeout - self.loop.time()
+        if left <= 0:
+            raise TimedOut
         if (line := self._lines.next_line()) is not None:
             return line
         await self.flush()
-        self._alarm.set(self._limits.command_timeout)
+        self._alarm.set(min(self._limits.command_timeout, left))
         while (line := self._lines.next_line()) is None:
             await self._more()
         self._alarm.clear()
@@ -93,12 +107,84 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         """Return the message that follows our 354; raise TimedOut."""
         reader = self._incoming = DataReader(self._limits.message_size, line_limit)
         await self.flush()
-        self._progress = 0
-        self._alarm.set(self._limits.data_timeout)
+        self._message_begins()
         while reader.message is None:
             await self._more()
         self._alarm.clear()
         return reader.message
+
+    async def read_chunk(self, reader: ChunkReader, size: int, *, first: bool) -> None:
+        """Let the reader take the next `size` octets (BDAT); raise TimedOut."""
+        reader.begin(size)
+        if first:
+            self._message_begins()
+        else:
+            self._alarm.set(self._message_time())
+        rest = reader.feed(self._lines.take())
+        if rest is None:
+            self._incoming = reader
+            await self.flush()
+            while not reader.complete:
+                await self._more()
+        else:
+            self._lines.feed(rest)
+        self._alarm.clear()
+
+    async def read_proxy_header(self) -> ProxyData:
+        """Return what the PROXY header says that the connection begins with; raise TimedOut.
+
+        An invalid one gives a false ProxyData with an `error`.
+        """
+        reader = self._header = asyncio.StreamReader(loop=self.loop)
+        reader.feed_data(self._lines.take())
+        try:
+            async with asyncio.timeout(self._limits.command_timeout):
+                header = await get_proxy(reader)
+        except TimeoutError:
+            raise TimedOut from None
+        self._header = None
+        reader.feed_eof()
+        self._lines.feed(await reader.read())
+        return header
+
+    def take_pending(self) -> bytes:
+        """Return what the client has sent and nobody has read, and forget it."""
+        return self._lines.take()
+
+    async def start_tls(self, context: ssl.SSLContext, timeout: float, first: bytes = b"") -> None:
+        """Go on in TLS; what the client sent before is forgotten (RFC 3207 section 4.2). Raises ConnectionError.
+
+        `first` are octets of the handshake that are here already.
+        """
+        self._write_out()
+        self._lines = LineBuffer(self._line_length)
+        plain = self.transport
+        if plain is None:
+            raise ConnectionResetError("gone before the TLS handshake")
+        if first:
+            # Two turns of the loop from now the TLS layer is in place and has read nothing from the socket yet.
+            self.loop.call_soon(self.loop.call_soon, _hand_over, plain, first)
+        try:
+            transport = await self.loop.start_tls(plain, self, context, server_side=True, ssl_handshake_timeout=timeout)
+        except BaseException as error:
+            # In the handshake asyncio tells the end of the connection to nobody but its own TLS layer.
+            plain.abort()
+            self._lost(error if isinstance(error, Exception) else None)
+            if isinstance(error, OSError):
+                raise ConnectionAbortedError(f"TLS handshake: {_tls_reason(error)}") from error
+            raise
+        if transport is None:
+            raise ConnectionResetError("gone in the TLS handshake")
+        self.transport = transport
+        self._reader._transport = self._writer._transport = transport
+        self.encrypted = transport.get_extra_info("ssl_object")
+
+    def tls_facts(self) -> Tls | None:
+        """Return version and cipher of the connection, None in plain text."""
+        if self.encrypted is None:
+            return None
+        cipher = self.encrypted.cipher()
+        return Tls(self.encrypted.version() or "", cipher[0] if cipher else "")
 
     async def greeting_pause(self) -> None:
         """Let the event loop read what the client may have sent before our greeting."""
@@ -122,6 +208,10 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         self._write_out()
         self._leaving = True
         if self.transport is None or self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():
+            # TLS has no half-closed connections.
+            self.transport.close()
             return
         try:
             self.transport.write_eof()
@@ -154,6 +244,9 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         """Take octets (asyncio)."""
         if self._leaving:
             return
+        if self._header is not None:
+            self._header.feed_data(data)
+            return
         if self._incoming is None:
             self._lines.feed(data)
             self._pause_reading()
@@ -163,9 +256,11 @@ class SmtpWire(SMTP):  # type: ignore[misc]
 
     def eof_received(self) -> bool:
         """Stop, unless the message is on its way: then the client may still hear what became of it (asyncio)."""
+        if self._header is not None:
+            self._header.feed_eof()
         if self.committed:
             self._half_closed = True
-            return True
+            return self.encrypted is None
         self._handler_coroutine.cancel()
         return False
 
@@ -174,9 +269,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]
 
         This replaces aiosmtpd's own, which would cancel in both cases.
         """
-        self._alarm.close()
-        super(SMTP, self).connection_lost(error)
-        self.transport = None
+        self._lost(error)
         if not self.committed:
             self._handler_coroutine.cancel()
 
@@ -184,18 +277,37 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         """Run the session (aiosmtpd's task calls this)."""
         await self.converse()
 
+    def _lost(self, error: Exception | None) -> None:
+        self._alarm.close()
+        super(SMTP, self).connection_lost(error)
+        self.transport = None
+
     def _write_out(self) -> None:
         if self._output and self.transport is not None:
             self.transport.write(b"".join(self._output))
         self._output.clear()
 
-    def _message_ended(self, reader: DataReader, data: bytes) -> bool:
+    def _message_begins(self) -> None:
+        self._received = self._progress = 0
+        self._message_began = self.loop.time()
+        self._alarm.set(self._limits.data_timeout)
+
+    def _message_time(self) -> float:
+        """Return how long the client may take from now, by its progress and by the least rate."""
+        limits = self._limits
+        if not limits.data_rate:
+            return limits.data_timeout
+        allowed = limits.data_timeout + self._received / limits.data_rate
+        return max(0.0, min(limits.data_timeout, self._message_began + allowed - self.loop.time()))
+
+    def _message_ended(self, reader: DataReader | ChunkReader, data: bytes) -> bool:
         rest = reader.feed(data)
+        self._received += len(data)
         if rest is None:
             self._progress += len(data)
             if self._progress >= _PROGRESS:
                 self._progress = 0
-                self._alarm.set(self._limits.data_timeout)
+                self._alarm.set(self._message_time())
             return False
         self._incoming = None
         self._lines.feed(rest)
@@ -235,3 +347,20 @@ class SmtpWire(SMTP):  # type: ignore[misc]
             self._wake()
         else:
             self.abort()
+
+
+def _hand_over(plain: asyncio.Transport, octets: bytes) -> None:
+    """Give octets to the protocol of a transport as if they had just been read."""
+    protocol = plain.get_protocol()
+    while octets and isinstance(protocol, asyncio.BufferedProtocol) and not plain.is_closing():
+        room = memoryview(protocol.get_buffer(len(octets)))
+        count = min(len(room), len(octets))
+        room[:count] = octets[:count]
+        protocol.buffer_updated(count)
+        octets = octets[count:]
+
+
+def _tls_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "failed"
+    return str(error) or type(error).__name__

@@ -77,6 +77,13 @@ class MailLog:
         """Log the end of a session."""
         self._info(f"{_id(session_id)}: disconnect: listener={value(listener)} messages={messages} delay={seconds:.3f}")
 
+    def auth(self, session_id: str, *, mechanism: str, user: str, client: str, reply: str) -> None:
+        """Log how an attempt to authenticate ended."""
+        self._info(
+            f"{_id(session_id)}: auth: sasl_method={value(mechanism)} sasl_username={value(user)} "
+            f"client={_client(client, '')} reply={value(reply)}"
+        )
+
     def session_error(self, session_id: str, reason: str) -> None:
         """Log that the peer broke the protocol, or that the session ended early."""
         self._info(f"{_id(session_id)}: session error: reason={value(reason)}")

@@ -102,6 +102,7 @@ class Metrics:
         self._sessions = self._counter("sessions", "Sessions opened.", "listener")
         self._open_sessions = self._gauge("open_sessions", "Sessions open now.", "livesum", "listener")
         self._protocol_errors = self._counter("protocol_errors", "Times a peer broke the protocol.", "listener")
+        self._auth = self._counter("auth", "AUTH commands, by result: ok, failed.", "result")
         self._next_hop_errors = self._counter(
             "next_hop_errors", "Failures of the next hop, by the stage of the dialogue.", "stage"
         )
@@ -163,6 +164,10 @@ class Metrics:
     def protocol_error(self, listener: str) -> None:
         """Count a peer that broke the protocol."""
         self._protocol_errors[listener,].inc()
+
+    def authenticated(self, *, ok: bool) -> None:
+        """Count an AUTH command."""
+        self._auth["ok" if ok else "failed",].inc()
 
     def next_hop_error(self, stage: str) -> None:
         """Count a failure of the next hop; stage is one of connect, ehlo, mail, rcpt, data, reply."""

@@ -10,6 +10,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from filterproxy.config.models import LmtpListener as LmtpConfig
 from filterproxy.config.models import SmtpListener as SmtpConfig
 from filterproxy.core.ports import Site
 from filterproxy.listeners.context import ListenerContext
@@ -22,12 +25,17 @@ from tests.dialogs.dialog_text import Line, check_transaction, octets, read_dial
 from tests.dialogs.scripted_pipeline import ScriptedPipeline
 
 DEADLINE = 5.0
+_LISTENER: TypeAdapter[SmtpConfig | LmtpConfig] = TypeAdapter(SmtpConfig | LmtpConfig)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
-def smtp_context(*, trusted: bool = True, log_to: str = "stderr", site: Site | None = None) -> ListenerContext:
+def smtp_context(
+    *, trusted: bool = True, log_to: str = "stderr", site: Site | None = None, relay_domains: str = ""
+) -> ListenerContext:
     """Return what a listener needs; the loopback network is trusted unless told otherwise."""
-    site = site or make_site(trusted_networks=LOOPBACK if trusted else ())
+    site = site or make_site(
+        trusted_networks=LOOPBACK if trusted else (), relay_domains=frozenset(relay_domains.split(",")) - {""}
+    )
     return ListenerContext(site, open_maillog(log_to), Metrics(), SystemClock())
 
 
@@ -43,7 +51,7 @@ async def start_smtp(
     listening = sockets or [socket.create_server(("127.0.0.1", 0))]
     for sock in listening:
         sock.setblocking(False)
-    settings = SmtpConfig.model_validate({"type": "smtp", "address": "127.0.0.1:1", "next_hop": next_hop, **config})
+    settings = _LISTENER.validate_python({"type": "smtp", "address": "127.0.0.1:1", "next_hop": next_hop, **config})
     listener = SmtpListener(settings, lambda: pipeline, context or smtp_context())
     await listener.start(listening)
     name = listening[0].getsockname()
@@ -54,10 +62,11 @@ async def play(path: Path) -> None:
     """Run one dialog; raises AssertionError with the line that went wrong."""
     lines = list(read_dialog(path))
     pipeline = ScriptedPipeline(*(script_of(line.text) for line in lines if line.letter == "V"))
-    trusted, config = _settings(lines)
+    config = _settings(lines)
+    context = smtp_context(trusted=config.pop("trusted", "yes") == "yes", relay_domains=config.pop("relay_domains", ""))
     async with scripted_next_hop() as hop:
         config["next_hop"] = {"address": f"127.0.0.1:{hop.port}", "pool_size": 0} | config.get("next_hop", {})
-        listener, port = await start_smtp(pipeline, context=smtp_context(trusted=trusted), **config)
+        listener, port = await start_smtp(pipeline, context=context, **config)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         client = _Client(reader, writer)
         try:
@@ -75,7 +84,7 @@ async def play(path: Path) -> None:
         hop.expect_nothing(lines[-1])
 
 
-def _settings(lines: list[Line]) -> tuple[bool, dict[str, Any]]:
+def _settings(lines: list[Line]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for line in lines:
         if line.letter == "O":
@@ -85,7 +94,7 @@ def _settings(lines: list[Line]) -> tuple[bool, dict[str, Any]]:
             for folder in folders:
                 place = place.setdefault(folder, {})
             place[name] = value
-    return config.pop("trusted", "yes") == "yes", config
+    return config
 
 
 class _Client:

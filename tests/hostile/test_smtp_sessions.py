@@ -264,7 +264,7 @@ class TestLimits:
 
 class TestForgedFacts:
     async def test_xforward_from_a_stranger(self, tmp_path: Path) -> None:
-        context = smtp_context(trusted=False, log_to=str(tmp_path / "log"))
+        context = smtp_context(trusted=False, relay_domains="example.net", log_to=str(tmp_path / "log"))
         async with proxy(context=context) as running:
             client = await running.client()
             assert (await client.say("XFORWARD ADDR=127.0.0.2 NAME=localhost")).startswith("550 5.7.0 ")

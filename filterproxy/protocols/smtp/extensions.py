@@ -5,15 +5,16 @@ The rule: nothing is offered that the next hop could not take from us.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from filterproxy.core.reply import Reply
-from filterproxy.protocols.smtp.xforward import ATTRIBUTES
+from filterproxy.protocols.smtp.xforward import ATTRIBUTES, CLIENT_ATTRIBUTES
 
-# PIPELINING is ours: commands are taken from a buffer one by one, whatever the next hop can do.
-_MIRRORED = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
+# PIPELINING is ours: commands are taken from a buffer one by one, whatever the next hop can do. CHUNKING is carried by
+# DATA: what comes in chunks is one message, and BINARYMIME is never offered.
+_MIRRORED = ("8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Extensions:
         return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
 
     @property
+    def auth(self) -> frozenset[str]:
+        """Return the AUTH mechanisms the server takes, in upper case."""
+        return frozenset(self.keywords.get("AUTH", "").upper().split())
+
+    @property
+    def xclient(self) -> frozenset[str]:
+        """Return the XCLIENT attributes the server takes."""
+        return frozenset(self.keywords.get("XCLIENT", "").upper().split())
+
+    @property
     def xforward(self) -> frozenset[str]:
         """Return the XFORWARD attributes the server takes."""
         return frozenset(self.keywords.get("XFORWARD", "").upper().split())
@@ -49,11 +60,26 @@ def _parsed(lines: tuple[str, ...]) -> Extensions:
     return Extensions({keyword.upper(): parameters.strip() for keyword, _, parameters in words if keyword})
 
 
-def announced(next_hop: Extensions, *, size: int, xforward: bool) -> tuple[str, ...]:
-    """Return the keyword lines of our EHLO reply; `size` is our own limit, 0 for none."""
-    limits = [limit for limit in (size, next_hop.size) if limit]
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What we offer on top of the next hop's: our size limit (0 is none), and what this client may use now."""
+
+    size: int = 0
+    forwards: bool = False
+    tls: bool = False
+    mechanisms: Collection[str] = ()
+
+
+def announced(next_hop: Extensions, offer: Offer) -> tuple[str, ...]:
+    """Return the keyword lines of our EHLO reply."""
+    limits = [limit for limit in (offer.size, next_hop.size) if limit]
     lines = ["PIPELINING", f"SIZE {min(limits)}" if limits else "SIZE"]
     lines += [keyword for keyword in _MIRRORED if keyword in next_hop]
-    if xforward:
+    if offer.tls:
+        lines.append("STARTTLS")
+    if offer.mechanisms:
+        lines.append(f"AUTH {' '.join(sorted(offer.mechanisms))}")
+    if offer.forwards:
+        lines.append(f"XCLIENT {' '.join(CLIENT_ATTRIBUTES)}")
         lines.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
     return tuple(lines)

@@ -70,6 +70,13 @@ class LineBuffer:
         """Add octets from the peer."""
         self._buffer += data
 
+    def take(self) -> bytes:
+        """Return all octets that are in here, and forget them: what follows is no line."""
+        octets = bytes(self._buffer)
+        self._buffer.clear()
+        self._searched, self._overlong = 0, False
+        return octets
+
     def next_line(self) -> Line | None:
         """Return the next line, None when it is not complete yet."""
         end = self._buffer.find(b"\n", self._searched)
@@ -169,6 +176,57 @@ class DataReader:
         raw = bytes(self._buffer[:end]).replace(_STUFFED, CRLF)[len(CRLF) :]
         if len(raw) > self._size_limit:
             return MessageData(b"", Fault.TOO_LARGE)
+        if self._line_limit is not None and not _lines_fit(raw, self._line_limit):
+            return MessageData(b"", Fault.LINE_TOO_LONG)
+        return MessageData(raw)
+
+
+class ChunkReader:
+    """Collects the chunks of BDAT, each a known number of octets; memory stays within the size limit (RFC 3030)."""
+
+    def __init__(self, size_limit: int, line_limit: int | None) -> None:
+        self._size_limit = size_limit
+        self._line_limit = line_limit
+        self._buffer = bytearray()
+        self._missing = 0
+        self._discarding = False
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether the chunk has come to its end."""
+        return not self._missing
+
+    @property
+    def too_large(self) -> bool:
+        """Tell whether the chunks so far are more than the limit allows."""
+        return self._discarding
+
+    def begin(self, size: int) -> None:
+        """Expect a chunk of that many octets."""
+        self._missing = size
+
+    def discard(self) -> None:
+        """Keep nothing of this message, whatever comes."""
+        self._discarding = True
+        self._buffer.clear()
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take octets; return None while the chunk goes on, what follows it when it is complete."""
+        chunk, rest = data[: self._missing], data[self._missing :]
+        self._missing -= len(chunk)
+        if not self._discarding:
+            self._buffer += chunk
+        if len(self._buffer) > self._size_limit:
+            self.discard()
+        return None if self._missing else rest
+
+    def message(self) -> MessageData:
+        """Return the message of all chunks."""
+        if self._discarding:
+            return MessageData(b"", Fault.TOO_LARGE)
+        raw = bytes(self._buffer)
+        if raw and not raw.endswith(CRLF):
+            raw += CRLF
         if self._line_limit is not None and not _lines_fit(raw, self._line_limit):
             return MessageData(b"", Fault.LINE_TOO_LONG)
         return MessageData(raw)

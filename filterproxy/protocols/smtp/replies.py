@@ -14,7 +14,9 @@ CLOSING = 421
 OK = Reply.of(250, "2.0.0", "Ok")
 BYE = Reply.of(221, "2.0.0", "Bye")
 START_MAIL_INPUT = Reply(354, ("End data with <CR><LF>.<CR><LF>",))
-HELP = Reply.of(214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP")
+READY_FOR_TLS = Reply.of(220, "2.0.0", "Ready to start TLS")
+AUTHENTICATED = Reply.of(235, "2.7.0", "Authentication successful")
+HELP = Reply.of(214, "2.0.0", "Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP")
 CANNOT_VERIFY = Reply.of(252, "2.0.0", "Cannot verify, send some mail and see")
 
 NOT_RECOGNIZED = Reply.of(500, "5.5.2", "Command not recognized")
@@ -34,8 +36,22 @@ NESTED_MAIL = Reply.of(503, "5.5.1", "Nested MAIL command")
 NEED_MAIL = Reply.of(503, "5.5.1", "Need MAIL command")
 NEED_RCPT = Reply.of(503, "5.5.1", "Need RCPT command")
 NO_VALID_RECIPIENTS = Reply.of(554, "5.5.1", "No valid recipients")
-FORWARD_IN_MAIL = Reply.of(503, "5.5.1", "XFORWARD is not allowed inside a mail transaction")
-FORWARD_DENIED = Reply.of(550, "5.7.0", "XFORWARD is not allowed from this client")
+LHLO_FIRST = Reply.of(503, "5.5.1", "Send LHLO first")
+LHLO_WANTED = Reply.of(500, "5.5.1", "This is LMTP, use LHLO")
+CHUNKS_UNDER_WAY = Reply.of(503, "5.5.1", "The message goes on with BDAT")
+BAD_BDAT = Reply.of(501, "5.5.4", "Syntax: BDAT size [LAST]")
+BAD_AUTH = Reply.of(501, "5.5.4", "Syntax: AUTH mechanism [initial-response]")
+BAD_BASE64 = Reply.of(501, "5.5.2", "Cannot decode the response")
+AUTH_CANCELLED = Reply.of(501, "5.7.0", "Authentication cancelled")
+AUTHENTICATED_ALREADY = Reply.of(503, "5.5.1", "Already authenticated")
+UNKNOWN_MECHANISM = Reply.of(504, "5.5.4", "Unrecognized authentication mechanism")
+AUTHENTICATION_FIRST = Reply.of(530, "5.7.0", "Authentication required")
+ENCRYPTION_FIRST = Reply.of(530, "5.7.0", "Must issue a STARTTLS command first")
+ENCRYPTION_FOR_AUTH = Reply.of(538, "5.7.11", "Encryption required for the requested authentication mechanism")
+BAD_CREDENTIALS = Reply.of(535, "5.7.8", "Authentication credentials invalid")
+AUTH_UNAVAILABLE = Reply.of(454, "4.7.0", "Temporary authentication failure")
+TLS_UNAVAILABLE = Reply.of(454, "4.7.0", "TLS not available due to temporary reason")
+RELAY_DENIED = Reply.of(554, "5.7.1", "Relay access denied")
 UNAUTHORISED_PIPELINING = Reply.of(554, "5.5.0", "Commands sent without waiting for the reply")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Too many recipients")
 NO_INTERNATIONAL_ADDRESSES = Reply.of(553, "5.6.7", "Internationalized addresses are not supported here")
@@ -62,6 +78,16 @@ def bad_parameter(text: str) -> Reply:
 def unknown_parameter(text: str) -> Reply:
     """Return the reply to a parameter that nobody here knows (RFC 5321 section 4.1.1.11)."""
     return Reply.of(555, "5.5.4", f"Unsupported parameter: {text}")
+
+
+def not_from_you(verb: str) -> Reply:
+    """Return the reply to a command that only hosts in trusted_networks may use."""
+    return Reply.of(550, "5.7.0", f"{verb} is not allowed from this client")
+
+
+def not_in_a_transaction(verb: str) -> Reply:
+    """Return the reply to a command that comes too late."""
+    return Reply.of(503, "5.5.1", f"{verb} is not allowed inside a mail transaction")
 
 
 def temporary(reply: Reply) -> Reply:

@@ -1,4 +1,4 @@
-"""XFORWARD: the real client as an MTA tells it, and xtext (RFC 3461 section 4), its encoding.
+"""XFORWARD and XCLIENT: the real client as an MTA tells it, and xtext (RFC 3461 section 4), their encoding.
 
 The rule: what arrives is decoded, checked and freed of control characters once, here; what leaves is encoded again.
 An attribute that is `[UNAVAILABLE]` is an empty text; one that was not told is absent.
@@ -14,6 +14,7 @@ from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.replies import Refused
 
 ATTRIBUTES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE")
+CLIENT_ATTRIBUTES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT")
 _LINE_LIMIT = 512 - 2
 _UNAVAILABLE = "[UNAVAILABLE]"
 _UNKNOWN = {_UNAVAILABLE, "[TEMPUNAVAIL]"}
@@ -39,35 +40,44 @@ def encode_xtext(text: str) -> bytes:
 
 def parse_xforward(argument: bytes) -> dict[str, str]:
     """Return the attributes of one XFORWARD command by name; raise Refused when one is wrong."""
+    return _parse("XFORWARD", argument, ATTRIBUTES)
+
+
+def parse_xclient(argument: bytes) -> dict[str, str]:
+    """Return the attributes of one XCLIENT command by name; raise Refused when one is wrong."""
+    return _parse("XCLIENT", argument, CLIENT_ATTRIBUTES)
+
+
+def _parse(verb: str, argument: bytes, names: Collection[str]) -> dict[str, str]:
     words = argument.split()
     if not words:
-        raise Refused(Reply.of(501, "5.5.4", "Syntax: XFORWARD attribute=value"))
+        raise Refused(Reply.of(501, "5.5.4", f"Syntax: {verb} attribute=value"))
     attributes: dict[str, str] = {}
     for word in words:
         name, equals, octets = word.partition(b"=")
         key = name.decode("ascii", "replace").upper()
-        if key not in ATTRIBUTES or not equals:
-            raise Refused(Reply.of(501, "5.5.4", f"Bad XFORWARD attribute: {key[:32]}"))
-        attributes[key] = _value(key, octets)
+        if key not in names or not equals:
+            raise Refused(Reply.of(501, "5.5.4", f"Bad {verb} attribute: {key[:32]}"))
+        attributes[key] = _value(verb, key, octets)
     return attributes
 
 
-def _value(key: str, octets: bytes) -> str:
+def _value(verb: str, key: str, octets: bytes) -> str:
     try:
         text = decode_xtext(octets)
         if text.upper() in _UNKNOWN or (key == "NAME" and text == "unknown"):
             return ""
         return _checked(key, text)
     except ValueError:
-        raise Refused(Reply.of(501, "5.5.4", f"Bad XFORWARD {key} value")) from None
+        raise Refused(Reply.of(501, "5.5.4", f"Bad {verb} {key} value")) from None
 
 
 def _checked(key: str, text: str) -> str:
     if not text or len(text) > _MAX_VALUE:
         raise ValueError("empty or too long")
-    if key == "ADDR":
+    if key in {"ADDR", "DESTADDR"}:
         return _ip_address(text)
-    if key == "PORT":
+    if key in {"PORT", "DESTPORT"}:
         if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
             raise ValueError("no port")
         return str(int(text))

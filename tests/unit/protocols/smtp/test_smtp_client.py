@@ -12,7 +12,7 @@ from filterproxy.core.errors import LocalProtocolError, RemoteProtocolError
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.client import SmtpClient, State
 from filterproxy.protocols.smtp.commands import Path
-from filterproxy.protocols.smtp.extensions import Extensions, announced
+from filterproxy.protocols.smtp.extensions import Extensions, Offer, announced
 from filterproxy.protocols.smtp.parameters import MAIL_PARAMETERS, parse_parameters
 from filterproxy.protocols.smtp.reply_reader import ReplyReader
 
@@ -112,13 +112,20 @@ class TestExtensions:
 
     def test_we_announce_what_the_next_hop_takes(self) -> None:
         hop = Extensions({"SIZE": "100", "8BITMIME": "", "CHUNKING": "", "STARTTLS": "", "AUTH": "PLAIN", "DSN": ""})
-        assert announced(hop, size=1000, xforward=False) == ("PIPELINING", "SIZE 100", "8BITMIME", "DSN")
-        assert announced(hop, size=10, xforward=False)[1] == "SIZE 10"
-        assert announced(Extensions(), size=0, xforward=True) == (
+        assert announced(hop, Offer(size=1000)) == ("PIPELINING", "SIZE 100", "8BITMIME", "DSN", "CHUNKING")
+        assert announced(hop, Offer(size=10))[1] == "SIZE 10"
+        assert announced(Extensions(), Offer(forwards=True)) == (
             "PIPELINING",
             "SIZE",
+            "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",
             "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE",
         )
+
+    def test_tls_and_auth_are_our_own(self) -> None:
+        hop = Extensions({"STARTTLS": "", "AUTH": "PLAIN CRAM-MD5"})
+        assert announced(hop, Offer()) == ("PIPELINING", "SIZE")
+        assert announced(hop, Offer(tls=True)) == ("PIPELINING", "SIZE", "STARTTLS")
+        assert announced(hop, Offer(mechanisms={"PLAIN", "LOGIN"})) == ("PIPELINING", "SIZE", "AUTH LOGIN PLAIN")
 
 
 class TestClient:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filterproxy.core.reply import Reply
-from filterproxy.protocols.smtp.lines import Fault, Line
-from filterproxy.protocols.smtp.replies import Refused
-from filterproxy.protocols.smtp.server import (
+from filterproxy.protocols.smtp.events import (
     Answered,
+    Auth,
+    Chunk,
     Data,
     Event,
     Forward,
     Hello,
+    Introduce,
     Mail,
     Quit,
     Rcpt,
     Reset,
-    SmtpServer,
-    State,
+    StartTls,
 )
+from filterproxy.protocols.smtp.lines import Fault, Line
+from filterproxy.protocols.smtp.replies import Refused
+from filterproxy.protocols.smtp.server import Permissions, SmtpServer, State
 
 OK, NO = Reply(250, ("ok",)), Reply(550, ("no",))
 
@@ -29,8 +34,8 @@ OK, NO = Reply(250, ("ok",)), Reply(550, ("no",))
 class Dialogue:
     """A server whose shell grants every wish."""
 
-    def __init__(self, *lines: str, **options: bool) -> None:
-        self.server = SmtpServer(**options)
+    def __init__(self, *lines: str, **permissions: Any) -> None:
+        self.server = SmtpServer(Permissions(**permissions))
         for line in lines:
             self.say(line)
 
@@ -45,8 +50,14 @@ class Dialogue:
                 self.server.mail_accepted()
             case Rcpt():
                 self.server.rcpt_answered(rcpt)
-            case Data() | Reset():
+            case Data() | Reset() | Chunk(last=True):
                 self.server.end_transaction()
+            case Chunk():
+                self.server.chunk_taken()
+            case StartTls() | Introduce():
+                self.server.begin_anew()
+            case Auth():
+                self.server.authenticated("joe")
         return event
 
     def code(self, line: str | Line, *, more: bool = False) -> int:
@@ -54,6 +65,8 @@ class Dialogue:
             event = self.say(line, more=more)
         except Refused as refused:
             return refused.reply.code
+        if isinstance(event, Chunk) and event.refusal is not None:
+            return event.refusal.code
         return event.reply.code if isinstance(event, Answered) else 250
 
 
@@ -83,9 +96,16 @@ HELLO, READY, MAIL, RCPT = (
         ("EXPN list", (502, 502, 502, 502)),
         ("ETRN a", (502, 502, 502, 502)),
         ("STARTTLS", (502, 502, 502, 502)),
-        ("AUTH PLAIN x", (502, 502, 502, 502)),
-        ("BDAT 10", (502, 502, 502, 502)),
-        ("XCLIENT ADDR=192.0.2.1", (502, 502, 502, 502)),
+        ("AUTH PLAIN x", (503, 502, 502, 502)),
+        ("BDAT 10", (503, 503, 503, 250)),
+        ("BDAT 10 LAST", (503, 503, 503, 250)),
+        ("BDAT", (501, 501, 501, 501)),
+        ("BDAT -1", (501, 501, 501, 501)),
+        ("BDAT 1 FIRST", (501, 501, 501, 501)),
+        ("XCLIENT ADDR=192.0.2.1", (250, 250, 503, 503)),
+        ("XCLIENT", (501, 501, 503, 503)),
+        ("XCLIENT ADDR=nowhere", (501, 501, 503, 503)),
+        ("LHLO a", (500, 500, 500, 500)),
         ("NONSENSE", (500, 500, 500, 500)),
         ("", (500, 500, 500, 500)),
         ("GET / HTTP/1.1", (500, 500, 500, 500)),
@@ -189,3 +209,86 @@ def test_no_line_raises_anything_else(lines: list[bytes], more: bool) -> None:
     dialogue = Dialogue("EHLO a", forwards=True)
     for line in lines:
         assert dialogue.code(Line(line.replace(b"\r", b"").replace(b"\n", b"")), more=more) >= 214
+
+
+@pytest.mark.parametrize(
+    ("command", "codes"),
+    [
+        # hello, ready, transaction, chunks
+        ("STARTTLS", (250, 250, 503, 503)),
+        ("STARTTLS now", (501, 501, 501, 501)),
+        ("AUTH PLAIN", (503, 250, 503, 503)),
+        ("AUTH plain AGEAYg==", (503, 250, 503, 503)),
+        ("AUTH PLAIN =", (503, 250, 503, 503)),
+        ("AUTH GSSAPI", (503, 504, 503, 503)),
+        ("AUTH", (503, 501, 503, 503)),
+        ("AUTH PLAIN a b", (503, 501, 503, 503)),
+        ("AUTH PLAIN !", (503, 501, 503, 503)),
+        ("MAIL FROM:<a@b>", (503, 250, 503, 503)),
+        ("RCPT TO:<a@b>", (503, 503, 250, 503)),
+        ("DATA", (503, 503, 250, 503)),
+        ("BDAT 5 LAST", (503, 503, 250, 250)),
+        ("RSET", (250, 250, 250, 250)),
+    ],
+)
+def test_the_state_table_of_extensions(command: str, codes: tuple[int, ...]) -> None:
+    places = (HELLO, READY, RCPT, (*RCPT, "BDAT 1"))
+    permissions = {"tls": True, "mechanisms": frozenset({"PLAIN"})}
+    assert tuple(Dialogue(*before, **permissions).code(command) for before in places) == codes
+
+
+def test_nothing_is_left_of_what_was_said_before_tls() -> None:
+    dialogue = Dialogue("EHLO a", "AUTH PLAIN", "STARTTLS", tls=True, mechanisms=frozenset({"PLAIN"}))
+    assert (dialogue.server.state, dialogue.server.helo, dialogue.server.user) == (State.HELLO, "", "")
+
+
+def test_one_authenticates_once() -> None:
+    dialogue = Dialogue("EHLO a", "AUTH PLAIN", mechanisms=frozenset({"PLAIN"}))
+    assert dialogue.server.user == "joe"
+    assert dialogue.code("AUTH PLAIN") == 503
+
+
+def test_auth_needs_encryption_where_that_is_to_be_had() -> None:
+    assert Dialogue("EHLO a", tls=True).code("AUTH PLAIN") == 538
+    assert Dialogue("HELO a", mechanisms=frozenset({"PLAIN"})).code("AUTH PLAIN") == 502
+
+
+def test_mail_waits_for_what_is_required() -> None:
+    assert Dialogue("EHLO a", must_encrypt=True).code("MAIL FROM:<a@b>") == 530
+    dialogue = Dialogue("EHLO a", must_authenticate=True, mechanisms=frozenset({"PLAIN"}))
+    assert dialogue.code("MAIL FROM:<a@b>") == 530
+    dialogue.say("AUTH PLAIN")
+    assert dialogue.code("MAIL FROM:<a@b>") == 250
+
+
+def test_lmtp_says_lhlo() -> None:
+    dialogue = Dialogue(lmtp=True)
+    assert [dialogue.code(line) for line in ("EHLO a", "HELO a", "MAIL FROM:<a>", "LHLO a")] == [500, 500, 503, 250]
+    assert dialogue.server.extended
+
+
+def test_only_auth_may_be_long() -> None:
+    dialogue = Dialogue("EHLO a", mechanisms=frozenset({"PLAIN"}), line_length=512)
+    assert dialogue.code("NOOP " + "x" * 505) == 250
+    assert dialogue.code("NOOP " + "x" * 506) == 500
+    assert dialogue.code("AUTH PLAIN " + "A" * 12_000) == 250
+
+
+@pytest.mark.parametrize("verb", ["STARTTLS", "AUTH PLAIN", "XCLIENT ADDR=192.0.2.1"])
+def test_what_changes_everything_ends_a_group(verb: str) -> None:
+    dialogue = Dialogue("EHLO a", tls=True, mechanisms=frozenset({"PLAIN"}), forwards=True)
+    with pytest.raises(Refused) as caught:
+        dialogue.say(verb, more=True)
+    assert caught.value.close
+
+
+def test_chunks_may_be_pipelined() -> None:
+    dialogue = Dialogue(*RCPT)
+    assert dialogue.say("BDAT 3", more=True) == Chunk(3, last=False)
+    assert dialogue.say("bdat 0 last", more=True) == Chunk(0, last=True)
+
+
+def test_where_a_chunk_ends_must_be_known() -> None:
+    with pytest.raises(Refused) as caught:
+        Dialogue(*RCPT).say("BDAT many")
+    assert caught.value.close
