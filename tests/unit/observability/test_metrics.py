@@ -28,6 +28,8 @@ def fill(metrics: Metrics) -> None:
     metrics.session_closed("smtp")
     metrics.protocol_error("smtp")
     metrics.next_hop_error("connect")
+    for ok in (True, False, False):
+        metrics.authenticated(ok=ok)
     metrics.dns_query("found", 0.002)
     metrics.dns_list("house", "")
     metrics.dns_list("other", "refused")
@@ -46,6 +48,8 @@ EXPECTED = {
     "filterproxy_open_sessions,smtp": 1,
     "filterproxy_sessions_total,smtp": 2,
     "filterproxy_protocol_errors_total,smtp": 1,
+    "filterproxy_auth_total,ok": 1,
+    "filterproxy_auth_total,failed": 2,
     "filterproxy_next_hop_errors_total,connect": 1,
     "filterproxy_dns_queries_total,found": 1,
     "filterproxy_dns_seconds_count": 1,
