@@ -140,6 +140,7 @@ def _policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolic
         scores=settings.scores,
         forced_actions={**checks.forced_actions, **settings.force_actions},
         composites=checks.composites,
+        group_limits=checks.group_limits,
         soft_reject_on_failure=frozenset(
             name for name, config in loaded.checks.items() if config.on_failure == "soft reject"
         ),

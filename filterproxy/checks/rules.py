@@ -65,6 +65,10 @@ class RulesCheck(Check[RulesConfig]):
         """Return the `action:` of rules, lists and composites."""
         return self.ruleset.forced_actions
 
+    def group_limits(self) -> Mapping[str, float]:
+        """Return the limits under `groups:`."""
+        return self.ruleset.group_limits
+
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the symbols of the rules that match, with the texts they saw."""
         await self._refresh_lists()

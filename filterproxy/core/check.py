@@ -91,6 +91,10 @@ class Check(ABC, Generic[ConfigT]):
         """Return actions that a symbol of this check forces, by symbol name."""
         return {}
 
+    def group_limits(self) -> Mapping[str, float]:
+        """Return the most that symbols of a group add to a score, by the group's name."""
+        return {}
+
     @abstractmethod
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the evidence; raise CheckError when the question cannot be answered."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,31 @@ class Not:
         yield from self.term.names()
 
 
-Expression = Has | AtLeast | Not
+class NumberSet(Protocol):
+    """Some numbers."""
+
+    def __contains__(self, number: float, /) -> bool:
+        """Tell whether the number is one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """True when the weights of the terms that hold add up to one of the numbers."""
+
+    terms: tuple[tuple[float, Expression], ...]
+    numbers: NumberSet
+
+    def matches(self, fired: Collection[str]) -> bool:
+        """Tell whether the expression holds for the names of the fired symbols."""
+        return math.fsum(weight for weight, term in self.terms if term.matches(fired)) in self.numbers
+
+    def names(self) -> Iterator[str]:
+        """Yield every symbol name the expression reads."""
+        for _, term in self.terms:
+            yield from term.names()
+
+
+Expression = Has | AtLeast | Not | Sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +94,4 @@ class Composite:
     description: str
     expression: Expression
     origin: str = field(default="", compare=False)
+    group: str = ""

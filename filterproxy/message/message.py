@@ -14,6 +14,7 @@ from filterproxy.message.addresses import Mailbox, parse_addresses
 from filterproxy.message.attachments import Attachment, find_attachments
 from filterproxy.message.headers import Headers, parse_headers
 from filterproxy.message.html import HtmlDocument, parse_html
+from filterproxy.message.language import identify_language
 from filterproxy.message.limits import Limits
 from filterproxy.message.mime import Part, parse_parts
 from filterproxy.message.urls import Url, parse_href, scan_text, unique
@@ -152,6 +153,11 @@ class Message:
                     yield part, document.visible
             elif part.is_text:
                 yield part, part.text
+
+    @cached_property
+    def language(self) -> str:
+        """Return the ISO 639-1 code of the language of the text (of the subject with it), empty when unclear."""
+        return identify_language(f"{self.subject}\n{self.text}")
 
     @cached_property
     def urls(self) -> tuple[Url, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from filterproxy.core.action import Action
 from filterproxy.core.composite import Composite
@@ -23,7 +23,8 @@ class ScoringPolicy:
     """Thresholds and scores of one recipient policy.
 
     `scores` override the declared ones; `forced_actions` are the configuration's and the checks' together;
-    `soft_reject_on_failure` names the checks whose failure asks for a soft reject.
+    `group_limits` are the most that symbols of a group add together; `soft_reject_on_failure` names the checks whose
+    failure asks for a soft reject.
     """
 
     thresholds: Mapping[Action, float]
@@ -32,6 +33,7 @@ class ScoringPolicy:
     forced_actions: Mapping[str, Action] = field(default_factory=dict)
     composites: tuple[Composite, ...] = ()
     soft_reject_on_failure: frozenset[str] = frozenset()
+    group_limits: Mapping[str, float] = field(default_factory=dict)
 
     def score_of(self, name: str) -> float:
         """Return the score of one firing with weight 1."""
@@ -80,7 +82,22 @@ def _score(outcomes: tuple[CheckOutcome, ...], policy: ScoringPolicy) -> tuple[S
     for composite in policy.composites:
         if composite.expression.matches(fired):
             fired[composite.name] = _scored(SymbolResult(composite.name), policy)
-    return tuple(fired.values())
+    return tuple(_limited(fired, policy).values())
+
+
+def _limited(fired: dict[str, ScoredSymbol], policy: ScoringPolicy) -> dict[str, ScoredSymbol]:
+    """Return the symbols with what their groups exceed their limits by taken off, from the smallest scores on."""
+    result = dict(fired)
+    for group, limit in policy.group_limits.items():
+        members = [s for s in fired.values() if (known := policy.symbols.get(s.name)) and known.group == group]
+        excess = math.fsum(symbol.score for symbol in members) - limit
+        for symbol in sorted(members, key=lambda item: item.score):
+            if excess > 0 and symbol.score > 0:
+                taken = min(symbol.score, excess)
+                excess -= taken
+                options = (*symbol.options, f"group {group} at most {limit:g}")
+                result[symbol.name] = replace(symbol, score=symbol.score - taken, options=options)
+    return result
 
 
 def _outcome_result(outcome: CheckOutcome) -> tuple[SymbolResult, ...]:

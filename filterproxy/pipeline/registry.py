@@ -61,6 +61,7 @@ class CheckSet:
     composites: tuple[Composite, ...] = ()
     forced_actions: Mapping[str, Action] = field(default_factory=dict)
     declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    group_limits: Mapping[str, float] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Start every check; close those that started and raise ConfigError naming the one that did not."""
@@ -97,7 +98,8 @@ def build(
     declared = {check.name: frozenset(symbol.name for symbol in check.declared_symbols()) for check in checks}
     symbols = _collect_symbols(checks)
     composites = _order_composites([composite for check in checks for composite in check.composites()], symbols)
-    return CheckSet(checks, _stages(checks), symbols, composites, _forced(checks), declared)
+    limits = {name: limit for check in checks for name, limit in check.group_limits().items()}
+    return CheckSet(checks, _stages(checks), symbols, composites, _forced(checks), declared, limits)
 
 
 def _order(types: Mapping[str, type[Check[Any]]]) -> list[str]:
@@ -148,7 +150,7 @@ def _collect_symbols(checks: tuple[Check[Any], ...]) -> dict[str, Symbol]:
     for check in checks:
         names = [composite.name for composite in check.composites()]
         own = [*check.declared_symbols(), *outcome_symbols(check.name)]
-        own += [Symbol(item.name, item.score, item.description) for item in check.composites()]
+        own += [Symbol(item.name, item.score, item.description, item.group) for item in check.composites()]
         for symbol in own:
             if symbol.name in owners:
                 kind = "composite" if symbol.name in names else "symbol"

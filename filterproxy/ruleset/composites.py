@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument
-from filterproxy.core.composite import AtLeast, Composite, Expression, Has, Not
+from filterproxy.core.composite import AtLeast, Composite, Expression, Has, Not, Sum
 from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset.schema import CompositeModel, Terms
 
@@ -30,7 +30,8 @@ def build(model: CompositeModel, document: YamlDocument, path: KeyPath) -> Compo
     expression = _terms(model)
     line, column = document.mark((*path, "name"))
     origin = f"{document.file}:{line}:{column}"
-    return Composite(model.name, model.score, model.description or describe(expression), expression, origin)
+    description = model.description or describe(expression)
+    return Composite(model.name, model.score, description, expression, origin, model.group)
 
 
 def _terms(model: Terms) -> Expression:
@@ -45,6 +46,8 @@ def _terms(model: Terms) -> Expression:
         parts.append(Not(_at_least(1, model.not_)))
     if model.at_least is not None:
         parts.append(_at_least(model.at_least.n, model.at_least.of))
+    if model.sum is not None:
+        parts.append(Sum(tuple((term.times, _terms(term)) for term in model.sum.of), model.sum.is_))
     return parts[0] if len(parts) == 1 else AtLeast(len(parts), tuple(parts))
 
 
@@ -58,6 +61,8 @@ def describe(expression: Expression) -> str:
         return expression.symbol
     if isinstance(expression, Not):
         return f"not {describe(expression.term)}"
+    if isinstance(expression, Sum):
+        return "sum of (" + ", ".join(f"{weight:g} × {describe(term)}" for weight, term in expression.terms) + ")"
     inner = ", ".join(describe(term) for term in expression.terms)
     words = {1: "any of", len(expression.terms): "all of"}
     return f"{words.get(expression.count, f'at least {expression.count} of')} ({inner})"
@@ -78,6 +83,8 @@ def _named(model: Terms, path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
             yield from _named(term, (*path, key, number))
     for number, term in enumerate(model.at_least.of if model.at_least else ()):
         yield from _named(term, (*path, "at_least", "of", number))
+    for number, weighted in enumerate(model.sum.of if model.sum else ()):
+        yield from _named(weighted, (*path, "sum", "of", number))
 
 
 def unknown_symbols(found: Iterable[Reference], known: Collection[str]) -> list[ConfigError]:

@@ -27,7 +27,7 @@ from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.matchers import Compiler
 from filterproxy.ruleset.nodes import Node, Rule
 from filterproxy.ruleset.ruleset import RuleSet, Tested
-from filterproxy.ruleset.schema import CompositeModel, ListModel, Named, RuleFile, RuleModel
+from filterproxy.ruleset.schema import CompositeModel, GroupModel, ListModel, Named, RuleFile, RuleModel
 
 
 def find_files(patterns: Sequence[str], base_dir: Path) -> list[Path]:
@@ -73,6 +73,8 @@ class _Loading:
         self._forced: dict[str, Action] = {}
         self._references: list[composites.Reference] = []
         self._tests: list[Tested] = []
+        self._group_limits: dict[str, float] = {}
+        self._group_places: dict[str, str] = {}
 
     def read(self, file: Path) -> None:
         """Add what a file says."""
@@ -90,6 +92,8 @@ class _Loading:
             self._list(entry, document, ("lists", number))
         for number, composite in self._enabled(model.composites, document, "composites"):
             self._composite(composite, document, ("composites", number))
+        for number, group in enumerate(model.groups):
+            self._group(group, document, ("groups", number, "name"))
 
     def finish(self, limits: TextLimits) -> RuleSet:
         """Return the ruleset, or raise ConfigErrors."""
@@ -105,6 +109,7 @@ class _Loading:
             rules=tuple(self._rules), symbols=tuple(self._symbols), composites=ordered, forced_actions=self._forced,
             list_files=tuple(self._lists.values()), references=tuple(self._references), tests=tuple(self._tests),
             limits=limits, patterns=tuple(self._compiler.patterns), notes=tuple(self._compiler.notes),
+            group_limits=self._group_limits,
         )  # fmt: skip
 
     def _validate(self, document: YamlDocument) -> RuleFile | None:
@@ -130,9 +135,19 @@ class _Loading:
             if item.enabled:
                 yield number, item
 
+    def _group(self, model: GroupModel, document: YamlDocument, path: KeyPath) -> None:
+        place = self._group_places.get(model.name)
+        if place is not None:
+            reason = f"the group {model.name} has a limit already: {place}"
+            self._errors.append(document.error(path, reason, hint="a group is limited once"))
+            return
+        self._group_places[model.name] = f"{document.file}:{document.mark(path).line}"
+        self._group_limits[model.name] = model.max_score
+
     def _rule(self, model: RuleModel, document: YamlDocument, path: KeyPath) -> None:
         self._compiler.compiling = model.name
         node = self._compiler.match(model.match, document, (*path, "match"))
+        node = self._compiler.when(model.when, node, document, (*path, "when"))
         self._compiler.named.nodes[model.name] = node
         if model.name.startswith("_"):
             self._part(model, document, path)
@@ -154,7 +169,8 @@ class _Loading:
             placed = document.error((*path, "file"), f"{error.file}: {error.reason}", hint=error.hint)
             self._errors.append(error if error.line else placed)
             return
-        self._declare(model, senders.list_node(model, file), model.description or f"Listed in {model.file}")
+        node = self._compiler.when(model.when, senders.list_node(model, file), document, (*path, "when"))
+        self._declare(model, node, model.description or f"Listed in {model.file}")
 
     def _composite(self, model: CompositeModel, document: YamlDocument, path: KeyPath) -> None:
         self._composites.append(composites.build(model, document, path))

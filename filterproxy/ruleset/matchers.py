@@ -6,6 +6,7 @@ cannot fail on a message.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,6 +51,7 @@ from filterproxy.ruleset.nodes import (
 from filterproxy.ruleset.normal_form import normal_expression, normal_form
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
 from filterproxy.ruleset.references import Named, RuleReference, SumNode
+from filterproxy.ruleset.when import WhenNode, outgoing
 
 _ENDS_OF_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
@@ -71,6 +73,12 @@ class Compiler:
         """Return the node of a match that is written at `path` of the document."""
         nodes = list(_Matchers(self, document).nodes(match, path))
         return nodes[0] if len(nodes) == 1 else AtLeastNode(len(nodes), tuple(nodes))
+
+    def when(self, when: schema.When | None, node: Node, document: YamlDocument, path: KeyPath) -> Node:
+        """Return the node, to be asked only under the circumstances that are written at `path`."""
+        if when is None:
+            return node
+        return WhenNode(tuple(_Matchers(self, document).circumstances(when, path)), node)
 
     def pattern(self, of: Field, expression: str) -> Pattern:
         """Return the compiled expression over a field, the same object for the same expression."""
@@ -126,6 +134,15 @@ class _Matchers:
             if value is not None:
                 yield from compile_key(self, value, (*path, key.removesuffix("_")))
 
+    def circumstances(self, when: schema.When, path: KeyPath) -> Iterator[Node]:
+        """Yield a node for each key of a `when`."""
+        if when.direction is not None:
+            yield flag_question(outgoing, when.direction == "outgoing", "direction")
+        if when.authenticated is not None:
+            yield flag_question(lambda facts: bool(facts.transaction.user), when.authenticated, "authenticated")
+        if when.rcpt_domain is not None:
+            yield self._text(when.rcpt_domain, targets.RCPT_DOMAIN, (*path, "rcpt_domain"))
+
     def _all(self, matches: tuple[schema.Match, ...], path: KeyPath) -> Iterator[Node]:
         yield self._at_least(len(matches), matches, path)
 
@@ -158,7 +175,8 @@ class _Matchers:
             else:
                 node = next(self._rule(term.rule or "", place))
             terms.append((term.times, node))
-        yield SumNode(tuple(terms), value.is_)
+        limits = tuple(math.inf if term.at_most is None else term.at_most for term in value.of)
+        yield SumNode(tuple(terms), value.is_, limits)
 
     def _header(self, value: schema.HeaderMatch, path: KeyPath) -> Iterator[Node]:
         if value.raw and value.part != "value":
@@ -359,6 +377,7 @@ _TEXT_KEYS = {
     "raw_message": targets.RAW_MESSAGE,
     "header_names": targets.HEADER_NAMES,
     "charset": targets.CHARSET,
+    "language": targets.LANGUAGE,
     "defect": targets.DEFECT,
 }
 _DECODED = {

@@ -249,6 +249,11 @@ class Occurrences:
         seen = list(islice(self._places(run), min(self.count.enough, MAX_COUNTED)))
         return tuple(dict.fromkeys(seen)) if len(seen) in self.count else None
 
+    def count_hits(self, run: Run) -> float:
+        """Return how many places there are, when their number is right."""
+        number = sum(1 for _ in islice(self._places(run), MAX_COUNTED))
+        return number if number in self.count else 0
+
     def _places(self, run: Run) -> Iterator[str]:
         pattern = self.pattern
         if pattern.may_match(run):

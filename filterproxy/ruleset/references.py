@@ -104,13 +104,15 @@ class RuleReference:
 
 @dataclass(frozen=True, slots=True)
 class SumNode:
-    """The sum of how often nodes hold, each times its weight, is one of the numbers."""
+    """The sum of how often nodes hold (up to a limit each), times its weight, is one of the numbers."""
 
     terms: tuple[tuple[float, Node], ...]
     numbers: Numbers
+    limits: tuple[float, ...]
 
     def _sum(self, run: Run) -> float:
-        return sum(weight * hits_of(node, run) for weight, node in self.terms)
+        weighted = zip(self.terms, self.limits, strict=True)
+        return sum(weight * min(hits_of(node, run), most) for (weight, node), most in weighted)
 
     def matches(self, run: Run) -> Evidence | None:
         """Return the evidence of those that hold."""

@@ -75,6 +75,7 @@ class RuleSet:
     limits: TextLimits = DEFAULT_LIMITS
     patterns: tuple[Pattern, ...] = ()
     notes: tuple[ConfigError, ...] = ()
+    group_limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._matcher = _Matcher(self.rules, self.patterns)

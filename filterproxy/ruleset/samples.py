@@ -49,6 +49,7 @@ class _Draft:
     client: Client = _CLIENT
     helo: str = "mail.example.net"
     user: str = ""
+    local: bool = False
     results: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +84,7 @@ def make_transaction(sample: Sample, match: Match) -> Transaction:
             raise ValueError("the rule looks at no text: write the sample as a map, such as {headers: {…}, body: …}")
         for place in places:
             _put(draft, place, sample.text)
-    session = Session("sample", "sample", draft.client, draft.helo, user=draft.user)
+    session = Session("sample", "sample", draft.client, draft.helo, user=draft.user, local=draft.local)
     transaction = Transaction.begin(session)
     transaction.envelope = Envelope(draft.mail_from, (), [Recipient(address) for address in draft.rcpt_to])
     text = sample.message if sample.message is not None else _compose(draft)
@@ -94,7 +95,7 @@ def make_transaction(sample: Sample, match: Match) -> Transaction:
 
 def _draft(sample: Sample) -> _Draft:
     body, html = ((text and text * sample.repeat) for text in (sample.body, sample.html))
-    draft = _Draft(body=body, html=html, attachments=list(sample.attachments), user=sample.user)
+    draft = _Draft(body=body, html=html, attachments=list(sample.attachments), user=sample.user, local=sample.local)
     if sample.subject is not None:
         draft.headers["Subject"] = sample.subject
     known = {name.lower(): name for name in draft.headers}

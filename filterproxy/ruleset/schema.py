@@ -231,6 +231,7 @@ class SumTerm(Model):
     rule: RuleName | None = None
     match: Match | None = None
     times: float = Field(1.0, allow_inf_nan=False, description="What each of its hits counts.")
+    at_most: int | None = Field(None, ge=1, description="How many hits count; as many as there are when not given.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> SumTerm:
@@ -267,6 +268,9 @@ class Match(Model):
     url: UrlMatch | None = None
     attachment: AttachmentMatch | None = None
     charset: CountedWord | None = Field(None, description="Declared character sets of text parts.")
+    language: CountedWord | None = Field(
+        None, description="ISO 639-1 code of the text's language; absent when unclear."
+    )
     size: Bytes | None = Field(None, description="Size of the message.")
     defect: CountedWord | None = Field(None, description="Names of what is wrong with the message's form.")
     envelope: EnvelopeMatch | None = None
@@ -286,6 +290,22 @@ class Match(Model):
     def _asks_something(self) -> Match:
         if all(getattr(self, name) is None for name in type(self).model_fields):
             raise ValueError("an empty match would match every message; say what it looks for")
+        return self
+
+
+class When(Model):
+    """Under which circumstances a rule is asked; all keys given must hold."""
+
+    direction: Literal["incoming", "outgoing"] | None = Field(
+        None, description="outgoing: from an authenticated user or from local_networks; incoming: from anybody else."
+    )
+    authenticated: bool | None = Field(None, description="Whether the client has authenticated.")
+    rcpt_domain: CountedWord | None = Field(None, description="The domain of a recipient of the envelope.")
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> When:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("no circumstance: write `direction:`, `authenticated:` or `rcpt_domain:`")
         return self
 
 
@@ -314,6 +334,7 @@ class Sample(Model):
     client_name: str = ""
     helo: str = ""
     user: str = ""
+    local: bool = Field(False, description="Whether the client is in local_networks.")
     authentication: dict[Literal["spf", "dkim", "dmarc", "arc"], ResultWord] = Field({})
 
 
@@ -339,6 +360,7 @@ class RuleModel(Named):
     """A rule: a symbol that fires when a message matches. A name that begins with _ makes it a part for other rules."""
 
     name: RuleName
+    when: When | None = Field(None, description="Under which circumstances it is asked.")
     match: Match
     tests: Samples = Samples()
 
@@ -351,6 +373,7 @@ class Terms(Model):
     any: tuple[Term, ...] | None = Field(None, min_length=1)
     not_: NoneOf | None = Field(None, alias="not", description="None of these.")
     at_least: AtLeastTerms | None = None
+    sum: SumTerms | None = Field(None, description="The symbols that fired, added up.")
 
     @model_validator(mode="after")
     def _asks_something(self) -> Terms:
@@ -359,7 +382,7 @@ class Terms(Model):
         return self
 
 
-TERM_KEYS = ("symbol", "all", "any", "not", "at_least")
+TERM_KEYS = ("symbol", "all", "any", "not", "at_least", "sum")
 Term = Annotated[Terms, Shorthand("symbol")]
 NoneOf = Annotated[tuple[Term, ...], Field(min_length=1), Shorthand()]
 
@@ -371,6 +394,19 @@ class AtLeastTerms(Model):
     of: tuple[Term, ...] = Field(min_length=1)
 
 
+class WeightedTerms(Terms):
+    """A term and how much it counts. A bare text is a symbol's name."""
+
+    times: float = Field(1.0, allow_inf_nan=False, description="What it counts when it holds.")
+
+
+class SumTerms(Model):
+    """What each term counts when it holds, added up."""
+
+    of: tuple[Annotated[WeightedTerms, Shorthand("symbol")], ...] = Field(min_length=1)
+    is_: Count = Field(alias="is", description="What the sum must be.")
+
+
 class CompositeModel(Named, Terms):
     """A symbol that fires when other symbols do (or do not)."""
 
@@ -379,6 +415,7 @@ class ListModel(Named):
     """A list file of addresses, domains and networks, and what of a message is looked up in it."""
 
     score: float = Field(0.0, allow_inf_nan=False)
+    when: When | None = None
     file: str = Field(min_length=1, description="Relative to the rules file.")
     of: Annotated[tuple[ListTarget, ...], Field(min_length=1), Shorthand()]
     authenticated: bool | None = Field(
@@ -388,12 +425,21 @@ class ListModel(Named):
     )
 
 
+class GroupModel(Model):
+    """Rules, lists and composites with the same `group:`, whose scores together have a limit."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    max_score: float = Field(gt=0, allow_inf_nan=False, description="The most they add to a message's score.")
+
+
 class RuleFile(Model):
     """A rules file."""
 
     rules: tuple[RuleModel, ...] = ()
     composites: tuple[CompositeModel, ...] = ()
     lists: tuple[ListModel, ...] = ()
+    groups: tuple[GroupModel, ...] = ()
 
 
 def json_schema() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from filterproxy.core.envelope import domain_of
 from filterproxy.message import Attachment, Header, Mailbox, Url, parse_addresses
-from filterproxy.message.domains import registrable_domain
+from filterproxy.message.domains import ascii_domain, registrable_domain
 from filterproxy.ruleset.facts import Facts, Field, Target
 
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z][a-z0-9-]{1,30}", re.IGNORECASE)
@@ -41,8 +41,13 @@ HEADER_NAMES = _text_target(
     "header_names", lambda facts: (" ".join(h.name.lower() for h in facts.message.headers),), one_text=True
 )
 CHARSET = _text_target("charset", lambda facts: [p.charset for p in facts.message.parts if p.is_text and p.charset])
+LANGUAGE = _text_target("language", lambda facts: _one(facts.message.language))
 DEFECT = _text_target("defect", lambda facts: sorted(facts.message.defects))
 RCPT_TO = _text_target("envelope.rcpt_to", lambda facts: facts.transaction.envelope.rcpt_to)
+RCPT_DOMAIN = _text_target(
+    "when.rcpt_domain",
+    lambda facts: list(dict.fromkeys(ascii_domain(domain_of(path)) for path in facts.transaction.envelope.rcpt_to)),
+)
 CLIENT_NAME = _text_target("client.name", lambda facts: _one(facts.transaction.client.name))
 CLIENT_HELO = _text_target("client.helo", lambda facts: _one(facts.transaction.helo))
 CLIENT_USER = _text_target("client.user", lambda facts: _one(facts.transaction.user))

@@ -116,4 +116,4 @@ def test_explain_what_cannot_be_read(folder):
 def test_schema():
     result = CliRunner().invoke(app, ["rules", "schema"])
     assert result.exit_code == 0
-    assert set(json.loads(result.stdout)["properties"]) == {"rules", "composites", "lists"}
+    assert set(json.loads(result.stdout)["properties"]) == {"rules", "composites", "lists", "groups"}

@@ -73,6 +73,20 @@ def test_composites_read_symbols_and_earlier_composites():
     assert decide(fired("A", "B", "ALLOW"), policy(composites=(both, more), symbols=symbols)).score == 9.0
 
 
+def test_a_group_adds_no_more_than_its_limit():
+    symbols = {
+        name: Symbol(name, score, "", group)
+        for name, score, group in (("A", 4, "g"), ("B", 2, "g"), ("C", 1, "g"), ("D", -1, "g"), ("E", 3, "h"))
+    }
+    limited = policy(symbols=symbols, group_limits={"g": 4})
+    scores = {item.name: item.score for item in decide(fired("A", "B", "C", "D", "E"), limited).symbols}
+    assert scores == {"A": 4, "B": 1, "C": 0, "D": -1, "E": 3}
+    assert decide(fired("A", "B", "C", "D", "E"), limited).score == 7
+    cut = {item.name: item.options for item in decide(fired("B", "A"), limited).symbols}
+    assert cut == {"A": (), "B": ("group g at most 4",)}
+    assert decide(fired("B", "C"), limited).score == 3
+
+
 def test_a_failed_check_asks_for_a_soft_reject_only_where_the_configuration_says_so():
     outcomes = [CheckOutcome("dns", Status.TIMED_OUT, reason="late"), *fired("A")]
     ignored = decide(outcomes, policy())

@@ -58,3 +58,22 @@ def test_unknown_symbols_are_placed_and_the_nearest_is_named(ruleset):
         "(did you mean 'ALLOW_LIST'?)",
     ]
     assert ruleset.unknown_symbols({"SPF_FAIL", "DKIM_PASS", "RBL", "ALLOW", "HAM"}) == []
+
+
+def test_sums(tmp_path):
+    text = """
+    composites:
+      - {name: SUM, sum: {of: [A, {symbol: B, times: 2}, {all: [C, D], times: -1.5}], is: [">= 2", "< 3"]}}
+    """
+    (composite,) = load_text(tmp_path, text).composites
+    assert composite.description == "sum of (1 × A, 2 × B, -1.5 × all of (C, D))"
+    assert set(composite.expression.names()) == {"A", "B", "C", "D"}
+    for fired, holds in (("B", True), ("BC", True), ("A", False), ("AB", False), ("ABCD", False), ("", False)):
+        assert composite.expression.matches(set(fired)) is holds
+
+
+def test_a_sum_names_only_known_symbols(tmp_path):
+    ruleset = load_text(tmp_path, "composites: [{name: SUM, sum: {of: [A, {symbol: SPF_FIAL}], is: 1}}]")
+    (error,) = ruleset.unknown_symbols({"A", "SPF_FAIL"})
+    assert "composites[0].sum.of[1]" in str(error)
+    assert "did you mean 'SPF_FAIL'?" in str(error)

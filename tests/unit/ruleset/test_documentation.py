@@ -20,6 +20,7 @@ from filterproxy.ruleset.schema import (
     DecodedBodyMatch,
     ElementMatch,
     EnvelopeMatch,
+    GroupModel,
     HeaderMatch,
     HeadersMatch,
     HtmlMatch,
@@ -29,15 +30,18 @@ from filterproxy.ruleset.schema import (
     PartMatch,
     RuleModel,
     Sample,
+    SumMatch,
+    SumTerm,
     UrlMatch,
+    When,
 )
 
 PAGE = (Path(__file__).parents[3] / "docs" / "writing-rules.md").read_text()
-EXAMPLES = re.findall(r"```yaml\n((?:rules|lists|composites):.*?)```", PAGE, re.DOTALL)
+EXAMPLES = re.findall(r"```yaml\n((?:rules|lists|composites|groups):.*?)```", PAGE, re.DOTALL)
 MODELS = (
     RuleModel, CompositeModel, ListModel, Match, CountedText, HeaderMatch, HtmlMatch, UrlMatch, AttachmentMatch,
     EnvelopeMatch, ClientMatch, AuthenticationMatch, DateMatch, Sample, BodyMatch, HeadersMatch, DecodedBodyMatch,
-    ElementMatch, PartHeader, PartMatch,
+    ElementMatch, PartHeader, PartMatch, GroupModel, SumMatch, SumTerm, When,
 )  # fmt: skip
 
 

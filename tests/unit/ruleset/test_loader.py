@@ -106,7 +106,7 @@ def test_shipped_rules_are_found_from_anywhere_and_their_lists_can_be_replaced(t
 def test_the_json_schema_knows_every_key_and_the_short_forms():
     schema = json_schema()
     assert json.loads(json.dumps(schema)) == schema
-    assert set(schema["properties"]) == {"rules", "composites", "lists"}
+    assert set(schema["properties"]) == {"rules", "composites", "lists", "groups"}
     match = schema["$defs"]["Match"]["properties"]
     assert {"header", "body", "url", "attachment", "all", "any", "not", "at_least"} <= set(match)
     assert {"type": "string"} in schema["$defs"]["UrlMatch"]["properties"]["host"]["anyOf"]

@@ -102,3 +102,34 @@ def test_hostile_expressions_and_texts_take_no_time(tmp_path):
         start = time.process_time()
         assert fired(ruleset, transaction) == {}
         assert time.process_time() - start < 1
+
+
+WHEN = """
+rules:
+  - {name: IN, when: {direction: incoming}, match: {body: {contains: hello}}}
+  - {name: OUT, when: {direction: outgoing}, match: {body: {contains: hello}}}
+  - {name: AUTH, when: {authenticated: true}, match: {size: "> 0"}}
+  - {name: NO_AUTH, when: {authenticated: false, rcpt_domain: [a.example, b.example]}, match: {size: "> 0"}}
+  - {name: ANNA, when: {rcpt_domain: {ends_with: .example}}, match: {envelope: {rcpt_to: {starts_with: anna@}}}}
+lists:
+  - {name: LISTED, when: {direction: incoming}, file: l.txt, of: mail_from}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sender", "rcpt_to", "expected"),
+    [
+        ({}, "anna@B.example", {"IN", "NO_AUTH", "ANNA", "LISTED"}),
+        ({"user": "karl"}, "anna@b.example", {"OUT", "AUTH", "ANNA"}),
+        ({"local": True}, "karl@a.example", {"OUT", "NO_AUTH"}),
+        ({}, "anna@example.org", {"IN", "LISTED"}),
+    ],
+)
+def test_circumstances_decide_whether_a_rule_is_asked(tmp_path, sender, rcpt_to, expected):
+    ruleset = load_text(tmp_path, WHEN, l_txt="x.example")
+    transaction = make_transaction(b"S: x\r\n\r\nhello\r\n", rcpt_to=[rcpt_to], mail_from="a@x.example")
+    transaction.session.user = sender.get("user", "")
+    transaction.session.local = sender.get("local", False)
+    found = fired(ruleset, transaction)
+    assert set(found) == expected
+    assert all("direction" not in evidence for evidence in found.values())
