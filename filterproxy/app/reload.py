@@ -13,7 +13,7 @@ from filterproxy.config.loader import Loaded
 ANSWER_TIMEOUT = 60.0
 
 # Taken at the start only: they are bound, forked or opened before a worker exists.
-_START_ONLY = ("listeners", "workers", "store", "log")
+_START_ONLY = ("listeners", "workers", "store", "log", "user", "group")
 
 
 class Reload:

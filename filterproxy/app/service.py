@@ -1,4 +1,4 @@
-"""The service as a whole: configuration, log, sockets, shared metrics, then the supervisor until the end.
+"""The service as a whole: configuration, sockets, user, log, shared metrics, then the supervisor until the end.
 
 The rule: whatever can be wrong is found in this order and before anything is announced, and is one line a fault.
 """
@@ -10,12 +10,14 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from filterproxy import __version__
 from filterproxy.app.compose import OpenResolver
 from filterproxy.app.errors import StartError
+from filterproxy.app.inherited import InheritedSockets
+from filterproxy.app.privileges import drop_privileges
 from filterproxy.app.sockets import BoundListener, bind_all, close_all
 from filterproxy.app.supervisor import Hooks, Supervisor
 from filterproxy.app.worker import WorkerSetup, run_worker
@@ -46,14 +48,14 @@ def serve(
     """
     if not loaded.settings.listeners:
         raise StartError("there is nothing to listen on: name a listener under 'listeners:'", temporary=False)
-    log = _open_log(loaded)
-    bound = bind_all(loaded.settings.listeners)
+    bound = bind_all(loaded.settings.listeners, InheritedSockets.from_environment())
     try:
-        with _metrics_folder() as folder:
+        drop_privileges(loaded.settings.user, loaded.settings.group)
+        # Only now: what root opened could not be opened again after the log was rotated.
+        with closing(_open_log(loaded)) as log, _metrics_folder() as folder:
             _supervise(loaded, load, bound, log, Path(folder), open_resolver, ready)
     finally:
         close_all(bound)
-        log.close()
 
 
 def _supervise(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filterproxy.app.errors import StartError
+from filterproxy.app.holder import holder_of
+from filterproxy.app.inherited import InheritedSockets
 from filterproxy.config.addresses import SocketAddress
 from filterproxy.config.models import Listener
 
@@ -33,10 +35,14 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class BoundListener:
-    """A listener's configuration with its listening sockets (a host name may stand for several addresses)."""
+    """A listener's configuration with its listening sockets (a host name may stand for several addresses).
+
+    `inherited` ones belong to the service manager: their socket files are not ours to remove.
+    """
 
     config: Listener
     sockets: tuple[socket.socket, ...]
+    inherited: bool = False
 
     def close(self) -> None:
         """Close this process's copies of the sockets; other processes keep theirs."""
@@ -44,12 +50,15 @@ class BoundListener:
             sock.close()
 
 
-def bind_all(listeners: Sequence[Listener]) -> tuple[BoundListener, ...]:
+def bind_all(listeners: Sequence[Listener], inherited: InheritedSockets | None = None) -> tuple[BoundListener, ...]:
     """Return every listener bound and listening; raise StartError, with nothing left open, when one cannot be."""
     bound: list[BoundListener] = []
+    inherited = inherited or InheritedSockets()
     try:
         for listener in listeners:
-            bound.append(BoundListener(listener, bind(listener.address)))
+            given = inherited.take(_targets(listener.address))
+            bound.append(BoundListener(listener, given or bind(listener.address), inherited=bool(given)))
+        inherited.require_empty()
     except StartError:
         close_all(bound)
         raise
@@ -61,21 +70,35 @@ def bind(address: SocketAddress) -> tuple[socket.socket, ...]:
     try:
         return (_bind_unix(Path(address.path)),) if address.path else tuple(_bind_tcp(address))
     except OSError as error:
-        raise StartError(f"cannot listen on {address}: {_explain(error)}", temporary=True) from error
+        raise StartError(f"cannot listen on {address}: {_explain(error, address)}", temporary=True) from error
 
 
 def close_all(bound: Iterable[BoundListener]) -> None:
     """Close the listeners and remove their socket files: from now on nobody can connect any more."""
     for listener in bound:
         for sock in listener.sockets:
-            if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+            if sock.family == socket.AF_UNIX and sock.fileno() >= 0 and not listener.inherited:
                 with suppress(FileNotFoundError):
                     Path(sock.getsockname()).unlink()
         listener.close()
 
 
-def _explain(error: OSError) -> str:
+def _targets(address: SocketAddress) -> list[object]:
+    """Return what `getsockname` gives for the sockets of an address; none when it cannot be resolved."""
+    if address.path:
+        return [address.path]
+    with suppress(OSError):
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [target for *_, target in found]
+    return []
+
+
+def _explain(error: OSError, address: SocketAddress) -> str:
     text = (error.strerror or str(error)).lower()
+    if error.errno == errno.EADDRINUSE:
+        holders = filter(None, (holder_of(target) for target in _targets(address)))
+        if holder := next(holders, ""):
+            return f"{text}: {holder} listens there"
     hint = _HINTS.get(error.errno or 0)
     return f"{text} ({hint})" if hint else text
 

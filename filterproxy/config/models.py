@@ -260,6 +260,8 @@ class Settings(Model):
     mode: Literal["enforce", "observe"] = Field(
         "enforce", description="`observe` scans, logs and marks, and never rejects."
     )
+    user: str = Field("", description="Started as root: become this user once the ports are bound.")
+    group: str = Field("", description="Started as root: the group of `user`; its own unless given.")
     workers: int = Field(0, ge=0, le=256, description="0 is one a core.")
     deadline: Seconds = Field(20.0, gt=0, description="For a whole message, below the MTA's own time-out.")
     step_limit: Seconds = Field(

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,11 +50,15 @@ class FilterproxyServer:
         assert self._process is not None, "not started"
         return self._process.pid
 
-    def start(self, deadline: float = 30.0) -> Self:
-        """Start the process and return when it prints `ready`; raise AssertionError with its words otherwise."""
+    def start(self, before: Sequence[str] = (), *, deadline: float = 30.0, pass_fds: Sequence[int] = ()) -> Self:
+        """Start the process and return when it prints `ready`; raise AssertionError with its words otherwise.
+
+        `before` is a command that runs the words after it.
+        """
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [COMMAND, "run", "-c", self.config],
+                [*before, COMMAND, "run", "-c", self.config],
+                pass_fds=pass_fds,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_a_port_in_use_is_one_clear_line_and_leaves_nothing_open() -> None:
         with pytest.raises(StartError) as raised:
             bind_all([http(f"127.0.0.1:{free}"), http(f"127.0.0.1:{port}")])
     (line,) = raised.value.lines
-    assert line.startswith(f"cannot listen on 127.0.0.1:{port}: address already in use (another filterproxy")
+    assert line.startswith(f"cannot listen on 127.0.0.1:{port}: address already in use: ")
+    assert line.endswith(f" (pid {os.getpid()}) listens there")
     assert raised.value.temporary
     close_all(bind_all([http(f"127.0.0.1:{free}")]))  # the first one was given back
 
@@ -75,7 +77,7 @@ def test_a_socket_file_that_answers_is_in_use_and_stays(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        with pytest.raises(StartError, match="address already in use"):
+        with pytest.raises(StartError, match=rf"address already in use: .* \(pid {os.getpid()}\) listens there"):
             bind(SocketAddress(path=str(path)))
         assert path.is_socket()
 
