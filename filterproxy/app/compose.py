@@ -123,7 +123,7 @@ def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
     checks = build(types, loaded.checks, context)
     return Pipeline(
         checks,
-        _policy(loaded, checks, types),
+        make_policy(loaded, checks, types),
         _options(loaded),
         clock=services.clock,
         scan_pool=services.scan_pool,
@@ -131,7 +131,8 @@ def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
     )
 
 
-def _policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolicy:
+def make_policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolicy:
+    """Return the policy of a configuration; raise ConfigError for a symbol that nobody declares."""
     settings = loaded.settings
     _refuse_unknown_symbols(loaded, checks, types)
     return ScoringPolicy(

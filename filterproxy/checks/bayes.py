@@ -73,6 +73,11 @@ class BayesCheck(Check[BayesConfig]):
             error.key = error.key or "checks.bayes.model"
             raise
 
+    @property
+    def model(self) -> tuple[Path, SiteModel] | None:
+        """Return the model in use and where it is, None before the start."""
+        return (self._path, self._model) if self._model is not None else None
+
     async def close(self) -> None:
         """Let the model go."""
         self._model = None

@@ -98,6 +98,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
         _refuse_unknown_keys(keys, entries.values(), bool(config.definitions))
         zones = {entry.name: entry.zone_for(keys) for entry in entries.values()}
         # A list that is for customers alone is left out without a key.
+        self.without_key = tuple(name for name, zone in zones.items() if not zone)
         self._lists = [(entry, self._open(entry, zones[entry.name])) for entry in entries.values() if zones[entry.name]]
         try:
             _one_score_each(entry for entry, _ in self._lists)

@@ -9,6 +9,7 @@ import typer
 from filterproxy import __version__
 from filterproxy.cli import config, models, rules
 from filterproxy.cli.check_config import check_config
+from filterproxy.cli.doctor import doctor
 from filterproxy.cli.evaluate import evaluate
 from filterproxy.cli.explain import explain
 from filterproxy.cli.history import history
@@ -24,6 +25,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(rules.app, name="rules")
 app.command()(check_config)
+app.command()(doctor)
 app.command()(history)
 app.command()(init)
 app.command()(run)

@@ -49,11 +49,15 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """Whether a list may be believed: `off_because` is empty while it is on; `doubt` is what else is odd about it."""
+    """Whether a list may be believed: `off_because` is empty while it is on; `doubt` is what else is odd about it.
+
+    `trouble` is the kind of reason, None while it is on.
+    """
 
     tested: bool = False
     off_because: str = ""
     doubt: str = ""
+    trouble: Trouble | None = None
 
 
 class DnsList:
@@ -206,7 +210,7 @@ class DnsList:
         if reason != self.state.off_because:
             self._log.warning("list %s is switched off: %s", self.name, reason)
             self._metrics.dns_list(self.name, word.value)
-        self.state = ListState(True, reason)
+        self.state = ListState(True, reason, trouble=word)
         wait = self._retest_interval
         if word is Trouble.SILENT:
             wait = min(wait, QUICK_RETEST * 2.0 ** min(self._silent_tests, 20))

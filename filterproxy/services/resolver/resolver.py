@@ -80,6 +80,11 @@ class DnsResolver:
         """Return the servers' addresses, for messages to the operator."""
         return tuple(str(upstream) for upstream in self._upstreams)
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Return the servers' hosts and ports."""
+        return tuple((upstream.host, upstream.port) for upstream in self._upstreams)
+
     async def resolve(self, name: str, rtype: str) -> DnsAnswer:
         """Return the answer for a name and a type; text that cannot be a domain name does not exist (NXDOMAIN).
 

@@ -1,0 +1,168 @@
+"""The listeners: does somebody answer there, and can Postfix reach a milter's socket file?"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filterproxy.app.doctor.finding import Finding, Patient, Status, System
+from filterproxy.config.addresses import SocketAddress
+from filterproxy.config.models import MilterListener
+
+_AREA = "listeners"
+_TIMEOUT = 2.0
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_LONGEST_FILE = 1_000_000
+
+
+async def examine_listeners(patient: Patient) -> Sequence[Finding]:
+    """Say whether the filter runs, and whether Postfix may connect to its milter sockets."""
+    listeners = patient.loaded.settings.listeners
+    if not listeners:
+        advice = 'name one: listeners: [{type: milter, address: "127.0.0.1:11332"}]'
+        return [Finding(_AREA, Status.PROBLEM, "there is nothing to listen on", advice)]
+    reasons = dict(zip(listeners, await asyncio.gather(*(_reach(item.address) for item in listeners)), strict=True))
+    findings = list(_running({f"{item.type} {item.address}": reason for item, reason in reasons.items()}))
+    for listener in listeners:
+        if isinstance(listener, MilterListener) and listener.address.path:
+            path = (patient.loaded.base_dir / listener.address.path).absolute()
+            findings += await asyncio.to_thread(_milter_socket, path, patient.system)
+    return findings
+
+
+def _running(reasons: dict[str, str]) -> Iterator[Finding]:
+    dead = {name: reason for name, reason in reasons.items() if reason}
+    if len(dead) == len(reasons):
+        yield Finding(_AREA, Status.NOTE, "the filter is not running: nobody answers at its listeners")
+        return
+    for name in reasons:
+        if name in dead:
+            advice = "restart the filter: listeners are opened at its start only; its log says what went wrong"
+            yield Finding(_AREA, Status.PROBLEM, f"{name}: {dead[name]}, while others answer", advice)
+        else:
+            yield Finding(_AREA, Status.OK, f"{name} answers")
+
+
+async def _reach(address: SocketAddress) -> str:
+    """Return why nobody can be reached there, empty when somebody can."""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            if address.path:
+                _, writer = await asyncio.open_unix_connection(address.path)
+            else:
+                host = _LOOPBACK.get(address.host, address.host)
+                _, writer = await asyncio.open_connection(host, address.port)
+    except TimeoutError:
+        return "no answer in time"
+    except OSError as error:
+        return (os.strerror(error.errno) if error.errno else str(error)).lower()
+    writer.close()
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Whom the kernel asks about: number and groups."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+
+    def may(self, path: Path, bits: int) -> bool:
+        """Tell whether the permissions of a path give this user the bits (4 read, 2 write, 1 enter)."""
+        status = path.stat()
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.gids else 0
+        return self.uid == 0 or (status.st_mode >> shift) & bits == bits
+
+
+def _milter_socket(path: Path, system: System) -> list[Finding]:
+    """Say what keeps Postfix from a socket file; nothing when there is no Postfix here."""
+    user = _user(system.postfix_user)
+    if user is None:
+        return []
+    if not path.parent.is_dir():
+        return [Finding(_AREA, Status.PROBLEM, f"{path.parent} does not exist", f"make the folder for {path.name}")]
+    return [*_permissions(path, user), *_chroot(path, system)]
+
+
+def _permissions(path: Path, user: _User) -> Iterator[Finding]:
+    try:
+        closed = next((folder for folder in reversed(path.parents) if not user.may(folder, 1)), None)
+        if closed is not None:
+            text = f"{user.name} may not enter {closed}, so Postfix cannot reach {path}"
+            yield Finding(_AREA, Status.PROBLEM, text, _join_group(user, closed))
+        elif not path.exists():
+            return
+        elif not stat.S_ISSOCK(path.stat().st_mode):
+            yield Finding(_AREA, Status.PROBLEM, f"{path} is no socket", "move it away: the filter does not remove it")
+        elif not user.may(path, 6):
+            text = f"{user.name} may not write to {path}, so Postfix cannot use the milter"
+            yield Finding(_AREA, Status.PROBLEM, text, _join_group(user, path))
+        else:
+            yield Finding(_AREA, Status.OK, f"{user.name} may use {path}")
+    except PermissionError as error:
+        text = f"cannot look at {error.filename}: permission denied"
+        yield Finding(_AREA, Status.NOTE, text, "run doctor as root to have the socket's permissions looked at")
+
+
+def _join_group(user: _User, path: Path) -> str:
+    status = path.stat()
+    needed = 1 if path.is_dir() else 6
+    if (status.st_mode >> 3) & needed != needed or status.st_gid == 0:
+        return f"give a group of {user.name} that right on {path}"
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    return f"run: adduser {user.name} {group}; then restart Postfix"
+
+
+def _chroot(path: Path, system: System) -> Iterator[Finding]:
+    """Say when Postfix's smtpd is locked into its queue folder and the socket is elsewhere."""
+    main, master = (_read(system.postfix_config / name) for name in ("main.cf", "master.cf"))
+    if not master:
+        return
+    queue = _setting(main, "queue_directory") or "/var/spool/postfix"
+    inside = path.is_relative_to(queue)
+    chrooted = re.search(r"^\S+\s+inet\s+\S+\s+\S+\s+y\s+\S+\s+\S+\s+smtpd\b", master, re.MULTILINE)
+    if chrooted and not inside:
+        text = f"Postfix's smtpd is locked into {queue} (chroot in master.cf) and cannot see {path}"
+        place = "filterproxy/milter.sock"
+        advice = f"let the filter listen on unix:{queue}/{place} and write smtpd_milters = unix:{place} in main.cf"
+        yield Finding(_AREA, Status.PROBLEM, text, advice)
+        return
+    known = f"unix:{path}" in main + master or (inside and f"unix:{path.relative_to(queue)}" in main + master)
+    if not known:
+        name = path.relative_to(queue) if inside and chrooted else path
+        advice = f"write smtpd_milters = unix:{name} in main.cf: docs/postfix.md"
+        yield Finding(_AREA, Status.NOTE, f"Postfix's configuration does not name {path}", advice)
+
+
+def _user(name: str) -> _User | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return _User(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)))
+
+
+def _read(path: Path) -> str:
+    """Return a configuration file of Postfix without comments, its continued lines joined; empty when unreadable."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file.read(_LONGEST_FILE).splitlines() if not line.lstrip().startswith("#")]
+    except OSError:
+        return ""
+    return re.sub(r"\n[ \t]+", " ", "\n".join(lines))
+
+
+def _setting(main: str, name: str) -> str:
+    found = re.findall(rf"^{name}\s*=\s*(\S+)\s*$", main, re.MULTILINE)
+    return found[-1] if found else ""
