@@ -113,3 +113,21 @@ def test_a_list_that_recovers_is_believed_again(lists, system_dir):
         assert 'filterproxy_dns_list_on{list="closed"} 1.0' in shown()
         assert 'filterproxy_dns_list_switched_off_total{list="bl",reason="lists_everything"} 1.0' in shown()
         assert SECRET not in shown() + service.log()
+
+
+def test_the_doctor_tells_the_state_of_each_list_while_the_filter_runs(lists, system_dir):
+    settings = config(lists)
+    settings["listeners"] = [{"type": "http", "address": f"127.0.0.1:{free_port()}"}]
+    with FilterproxyServer(system_dir / "service", settings) as service:
+        done = subprocess.run([COMMAND, "doctor", "-c", service.config, "--json"], capture_output=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    told = [(item["area"], item["status"], item["text"]) for item in json.loads(done.stdout)["findings"]]
+    listener = f"http {settings['listeners'][0]['address']} answers"
+    assert ("listeners", "ok", listener) in told
+    # rbldnsd serves its zones and nothing else: no resolver for a mail server.
+    assert ("resolver", "problem", f"{lists.address} refuses our questions") in told
+    assert {text for area, status, text in told if area == "DNS lists" and status == "ok"} == {
+        f"{name} is on" for name in ("bl", "keyed", "wl", "uribl", "ebl")
+    }
+    assert ("DNS lists", "problem", "closed is switched off: it lists everything") in told
+    assert SECRET not in done.stdout.decode() + done.stderr.decode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from filterproxy.app.compose import config_types, make_policy, make_site
+from filterproxy.app.doctor.certificates import examine_certificates
 from filterproxy.app.doctor.dns_lists import examine_dns_lists
 from filterproxy.app.doctor.finding import Examination, Finding, Patient, Status, System
 from filterproxy.app.doctor.knowledge import examine_knowledge
@@ -35,6 +37,7 @@ _EXAMINATIONS: dict[str, Examination] = {
     "resolver": examine_name_servers,
     "DNS lists": examine_dns_lists,
     "listeners": examine_listeners,
+    "certificates": examine_certificates,
     "next hop": examine_next_hops,
     "model, rules": examine_knowledge,
     "store": examine_store,
@@ -114,17 +117,17 @@ async def _started(
     """Return the checks, started; when they cannot all be had, say why, and have at least the DNS lists tested."""
     types = discover()
     advice = "mend it: the filter does not start so; `filterproxy check-config` says when all is well"
-    for names in (list(loaded.checks), [name for name in loaded.checks if name == "dnslists"]):
-        try:
-            checks = build(types, {name: loaded.checks[name] for name in names}, context)
-            make_policy(loaded, checks, types)
-            async with asyncio.timeout_at(deadline):
-                await checks.start()
-        except TimeoutError:
-            troubles.append(Finding("checks", Status.PROBLEM, "a check takes too long to start", _MORE_TIME))
-        except FilterproxyError as error:
-            lines = [line for line in fault_lines(error) if line not in [trouble.text for trouble in troubles]]
-            troubles += [Finding("checks", Status.PROBLEM, line, advice) for line in lines]
-        else:
-            return checks
+    try:
+        checks = build(types, loaded.checks, context)
+        make_policy(loaded, checks, types)
+        async with asyncio.timeout_at(deadline):
+            await checks.start()
+    except TimeoutError:
+        troubles.append(Finding("checks", Status.PROBLEM, "a check takes too long to start", _MORE_TIME))
+    except FilterproxyError as error:
+        troubles += [Finding("checks", Status.PROBLEM, line, advice) for line in fault_lines(error)]
+    else:
+        return checks
+    with contextlib.suppress(FilterproxyError):
+        return build(types, {name: config for name, config in loaded.checks.items() if name == "dnslists"}, context)
     return CheckSet()

@@ -40,7 +40,8 @@ async def examine_listeners(patient: Patient) -> Sequence[Finding]:
 def _running(reasons: dict[str, str]) -> Iterator[Finding]:
     dead = {name: reason for name, reason in reasons.items() if reason}
     if len(dead) == len(reasons):
-        yield Finding(_AREA, Status.NOTE, "the filter is not running: nobody answers at its listeners")
+        text = "the filter is not running: nobody answers at its listeners"
+        yield Finding(_AREA, Status.NOTE, text, "start it: systemctl start filterproxy, or `filterproxy run`")
         return
     for name in reasons:
         if name in dead:

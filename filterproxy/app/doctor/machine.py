@@ -138,4 +138,5 @@ def _duration(seconds: float) -> str:
 
 
 def _no_mail() -> Finding:
-    return Finding(_CLOCK, Status.NOTE, "too little mail in the history to compare the clock with")
+    text = "too little mail in the history to compare the clock with"
+    return Finding(_CLOCK, Status.NOTE, text, "ask again when some mail has come through")

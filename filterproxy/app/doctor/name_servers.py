@@ -73,7 +73,9 @@ async def _examine(patient: Patient, host: str, port: int) -> list[Finding]:
     resolver = DnsResolver([(host, port)], patient.clock, timeout=timeout, cache_entries=0)
     try:
         label = f"nx-{secrets.token_hex(8)}"
-        answers = [await resolver.resolve(f"{label}.com", "A"), await resolver.resolve(f"www.{label}.com", "A")]
+        # Some rewrite names under existing domains only, some those of web servers only.
+        names = (f"{label}.com", f"www.{label}.com", f"{label}.invalid")
+        answers = await asyncio.gather(*(resolver.resolve(each, "A") for each in names))
         trouble = _trouble(name, answers, timeout)
         if trouble:
             return [trouble]

@@ -41,7 +41,8 @@ async def examine_hostname(patient: Patient) -> Sequence[Finding]:
 async def _reverse(resolver: Resolver, name: str, text: str) -> Finding:
     address = parse_ip(text)
     if address is None or not is_public(address):
-        return Finding(_HOST, Status.NOTE, f"{name} is {text} here, which only this network knows")
+        advice = "right for a server that hands all its mail to another one; else publish its public address"
+        return Finding(_HOST, Status.NOTE, f"{name} is {text} here, which only this network knows", advice)
     names, trouble = await answer_of(resolver, ip_address(text).reverse_pointer, "PTR")
     if trouble:
         return Finding(_HOST, Status.WARNING, f"the name of {text}: {trouble}", _UNKNOWN)
@@ -61,7 +62,8 @@ async def examine_domains(patient: Patient) -> Sequence[Finding]:
     found = await asyncio.gather(*(_domain(patient.resolver, domain) for domain in domains[:_MAX_DOMAINS]))
     findings = [finding for findings in found for finding in findings]
     if len(domains) > _MAX_DOMAINS:
-        findings.append(Finding(_DOMAIN, Status.NOTE, f"{len(domains) - _MAX_DOMAINS} more were not looked at"))
+        text = f"{len(domains) - _MAX_DOMAINS} more were not looked at"
+        findings.append(Finding(_DOMAIN, Status.NOTE, text, "ask for their TXT records and those of _dmarc.DOMAIN"))
     return findings
 
 

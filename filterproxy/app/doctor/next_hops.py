@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from filterproxy.app.doctor.finding import Finding, Patient, Status
 from filterproxy.config.addresses import SocketAddress
 from filterproxy.config.models import NextHop as NextHopConfig
-from filterproxy.config.models import SmtpListener
+from filterproxy.config.models import SmtpService
 from filterproxy.core.errors import NextHopError
 from filterproxy.services.ip_addresses import is_public, parse_ip
 from filterproxy.services.next_hop import NextHop
@@ -22,7 +22,7 @@ async def examine_next_hops(patient: Patient) -> Sequence[Finding]:
     hops = {
         str(listener.next_hop.address): listener.next_hop
         for listener in patient.loaded.settings.listeners
-        if isinstance(listener, SmtpListener)
+        if isinstance(listener, SmtpService)
     }
     found = await asyncio.gather(*(_examine(patient, hop) for hop in hops.values()))
     return [finding for findings in found for finding in findings]
