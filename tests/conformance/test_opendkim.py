@@ -1,4 +1,4 @@
-"""Debian's opendkim as a second opinion on signed, altered and forwarded messages; its keys come from a loopback server.
+"""Debian's opendkim as a second opinion on signed, altered and forwarded mail; its keys come from a loopback server.
 
 It tells of one signature a message, the best. Where it differs from us, the table below says why.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
 
 from filterproxy.message import Message
 from filterproxy.services.signatures import verify_dkim
@@ -149,3 +152,17 @@ async def test_our_vectors(tmp_path):
         found |= {vector.name: ("pass" in vector.results, they) for vector, they in zip(vectors, theirs, strict=True)}
     assert len(found) >= 140
     assert {name: pair for name, pair in found.items() if pair[0] != pair[1]}.keys() == DIFFERENCES.keys()
+
+
+async def test_its_keys_and_its_signature(tmp_path):
+    """A key and record by opendkim-genkey; opendkim-testmsg signs with rsa-sha1, which is no longer a signature."""
+    subprocess.run(["opendkim-genkey", "-s", "made", "-d", "example.org"], cwd=tmp_path, check=True)
+    strings = re.findall(rb'"([^"]*)"', (tmp_path / "made.txt").read_bytes())
+    zone: Zone = {("made._domainkey.example.org", "TXT"): [strings]}
+    key = serialization.load_pem_private_key((tmp_path / "made.private").read_bytes(), None)
+    modern = sign(MESSAGE, key, s="made")
+    command = ["opendkim-testmsg", "-C", "-d", "example.org", "-s", "made", "-k", "made.private"]
+    old = subprocess.run(command, cwd=tmp_path, input=MESSAGE, capture_output=True, check=True).stdout
+    assert b"a=rsa-sha1" in old
+    assert opinions(tmp_path, [modern, old], zone) == [True, True]
+    assert [await ours(raw, zone, time.time()) for raw in (modern, old)] == [True, False]
