@@ -13,7 +13,8 @@ from ipaddress import ip_address, ip_network
 
 from filterproxy.app.doctor.finding import Finding, Patient, Status
 from filterproxy.core.ports import DnsAnswer, DnsStatus
-from filterproxy.services.resolver import DnsResolver, SystemServers
+from filterproxy.services.resolver import DnsResolver, SystemServers, wire
+from filterproxy.services.resolver.upstream import Upstream
 
 _AREA = "resolver"
 _OWN = (
@@ -80,8 +81,9 @@ async def _examine(patient: Patient, host: str, port: int) -> list[Finding]:
         if trouble:
             return [trouble]
         speed = _speed(name, await _seconds(resolver, f"{label}.com"))
-        known = await resolver.resolve("com", "NS")
-        return [speed] if known.status is DnsStatus.FOUND else [speed, _knows_nothing(name)]
+        known, over_tcp = await asyncio.gather(resolver.resolve("com", "NS"), _answers_over_tcp(host, port, timeout))
+        findings = [speed] if known.status is DnsStatus.FOUND else [speed, _knows_nothing(name)]
+        return findings if over_tcp else [*findings, _no_tcp(name)]
     finally:
         await resolver.close()
 
@@ -104,6 +106,17 @@ def _trouble(name: str, answers: Sequence[DnsAnswer], timeout: float) -> Finding
         )
     text = f"{name} cannot find out about names in .com: {reasons[0]}"
     return Finding(_AREA, Status.PROBLEM, text, "can it reach the Internet? its own log says more")
+
+
+async def _answers_over_tcp(host: str, port: int, timeout: float) -> bool:
+    upstream = Upstream(host, port)
+    question = wire.build_question(wire.encode_name("com"), wire.TYPES["NS"])
+    return await upstream.ask_tcp(question, timeout) is not None
+
+
+def _no_tcp(name: str) -> Finding:
+    text = f"{name} does not answer over TCP: long records (DKIM keys, SPF) cannot be read"
+    return Finding(_AREA, Status.WARNING, text, "let TCP port 53 through as well as UDP (RFC 7766)")
 
 
 def _knows_nothing(name: str) -> Finding:

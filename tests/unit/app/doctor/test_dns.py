@@ -75,6 +75,14 @@ async def test_a_name_server_that_knows_no_internet(tmp_path):
     assert "no names of the Internet" in told[1]
 
 
+async def test_a_name_server_without_tcp(tmp_path):
+    with DnsServer(COM, behaviours={"com": dns_server.Behaviour(no_tcp=True)}) as server:
+        told = lines((await findings(tmp_path, server))["resolver"])
+    assert told[1:] == [
+        f"warning: {server.address} does not answer over TCP: long records (DKIM keys, SPF) cannot be read"
+    ]
+
+
 async def test_each_of_several_name_servers_is_examined(tmp_path):
     with DnsServer(COM) as good, DnsServer(EVERY_COM) as bad:
         dns = {"nameservers": [good.address, bad.address], "timeout": "1s"}
