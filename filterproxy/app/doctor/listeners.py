@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import grp
 import os
-import pwd
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from filterproxy.app.doctor.finding import Finding, Patient, Status, System
+from filterproxy.app.doctor.users import ENTER, READ, WRITE, User, find_user
 from filterproxy.config.addresses import SocketAddress
 from filterproxy.config.models import MilterListener
 
@@ -68,24 +67,9 @@ async def _reach(address: SocketAddress) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _User:
-    """Whom the kernel asks about: number and groups."""
-
-    name: str
-    uid: int
-    gids: frozenset[int]
-
-    def may(self, path: Path, bits: int) -> bool:
-        """Tell whether the permissions of a path give this user the bits (4 read, 2 write, 1 enter)."""
-        status = path.stat()
-        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.gids else 0
-        return self.uid == 0 or (status.st_mode >> shift) & bits == bits
-
-
 def _milter_socket(path: Path, system: System) -> list[Finding]:
     """Say what keeps Postfix from a socket file; nothing when there is no Postfix here."""
-    user = _user(system.postfix_user)
+    user = find_user(system.postfix_user)
     if user is None:
         return []
     if not path.parent.is_dir():
@@ -93,9 +77,9 @@ def _milter_socket(path: Path, system: System) -> list[Finding]:
     return [*_permissions(path, user), *_chroot(path, system)]
 
 
-def _permissions(path: Path, user: _User) -> Iterator[Finding]:
+def _permissions(path: Path, user: User) -> Iterator[Finding]:
     try:
-        closed = next((folder for folder in reversed(path.parents) if not user.may(folder, 1)), None)
+        closed = user.cannot_enter(path)
         if closed is not None:
             text = f"{user.name} may not enter {closed}, so Postfix cannot reach {path}"
             yield Finding(_AREA, Status.PROBLEM, text, _join_group(user, closed))
@@ -103,7 +87,7 @@ def _permissions(path: Path, user: _User) -> Iterator[Finding]:
             return
         elif not stat.S_ISSOCK(path.stat().st_mode):
             yield Finding(_AREA, Status.PROBLEM, f"{path} is no socket", "move it away: the filter does not remove it")
-        elif not user.may(path, 6):
+        elif not user.may(path, READ | WRITE):
             text = f"{user.name} may not write to {path}, so Postfix cannot use the milter"
             yield Finding(_AREA, Status.PROBLEM, text, _join_group(user, path))
         else:
@@ -113,9 +97,9 @@ def _permissions(path: Path, user: _User) -> Iterator[Finding]:
         yield Finding(_AREA, Status.NOTE, text, "run doctor as root to have the socket's permissions looked at")
 
 
-def _join_group(user: _User, path: Path) -> str:
+def _join_group(user: User, path: Path) -> str:
     status = path.stat()
-    needed = 1 if path.is_dir() else 6
+    needed = ENTER if path.is_dir() else READ | WRITE
     if (status.st_mode >> 3) & needed != needed or status.st_gid == 0:
         return f"give a group of {user.name} that right on {path}"
     try:
@@ -144,14 +128,6 @@ def _chroot(path: Path, system: System) -> Iterator[Finding]:
         name = path.relative_to(queue) if inside and chrooted else path
         advice = f"write smtpd_milters = unix:{name} in main.cf: docs/postfix.md"
         yield Finding(_AREA, Status.NOTE, f"Postfix's configuration does not name {path}", advice)
-
-
-def _user(name: str) -> _User | None:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        return None
-    return _User(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)))
 
 
 def _read(path: Path) -> str:

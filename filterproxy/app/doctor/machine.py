@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from filterproxy.app.doctor.finding import Finding, Patient, Status
+from filterproxy.app.doctor.users import ENTER, WRITE, User, current_user, find_user
 from filterproxy.core.errors import FilterproxyError
 from filterproxy.services.store.sqlite import SqliteStore
 
@@ -24,32 +24,46 @@ _NTP = "synchronise it (chrony, systemd-timesyncd; `timedatectl` shows the state
 
 
 async def examine_store(patient: Patient) -> Sequence[Finding]:
-    """Say whether history and learned state can be written."""
-    return await asyncio.to_thread(lambda: list(_store(patient.loaded.store_path)))
+    """Say whether history and learned state can be written, by the user that the filter becomes."""
+    name = patient.loaded.settings.user
+    user = find_user(name) if name and os.geteuid() == 0 else current_user()
+    if user is None:
+        return [Finding(_STORE, Status.PROBLEM, f"there is no user {name!r}", "create it, or leave `user:` out")]
+    return await asyncio.to_thread(_store, patient.loaded.store_path.absolute(), user)
 
 
-def _store(path: Path) -> Iterator[Finding]:
-    advice = "set `store:` to a file that the filter's user may write, and make its folder"
+def _store(path: Path, user: User) -> list[Finding]:
+    advice = f"set `store:` to a file that {user.name} may write, in a folder that is this user's"
+    try:
+        closed = _closed(path, user)
+    except OSError as error:
+        return [Finding(_STORE, Status.PROBLEM, f"cannot look at {error.filename}: {error.strerror}", advice)]
+    if closed is not None:
+        return [Finding(_STORE, Status.PROBLEM, f"{closed} may not be written by {user.name}", advice)]
     if not path.exists():
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if os.access(folder, os.W_OK | os.X_OK):
-            yield Finding(_STORE, Status.OK, f"{path} will be made at the first start")
-        else:
-            yield Finding(_STORE, Status.PROBLEM, f"{path} cannot be made: {folder} may not be written", advice)
-        return
-    unwritable = [place for place in (path, path.parent) if not os.access(place, os.W_OK)]
-    if unwritable:
-        yield Finding(_STORE, Status.PROBLEM, f"{unwritable[0]} may not be written by {_me()}", advice)
-        return
+        return [Finding(_STORE, Status.OK, f"{path} will be made at the first start")]
     reason = _locked(path)
     if reason:
         advice = "stop what holds it, or restore a copy (docs/operations.md)"
-        yield Finding(_STORE, Status.PROBLEM, f"{path} cannot be used: {reason}", advice)
-        return
-    yield Finding(_STORE, Status.OK, f"{path} can be written")
-    if os.geteuid() == 0 and path.stat().st_uid != 0:
-        text = "asked as root, who may do everything"
-        yield Finding(_STORE, Status.NOTE, text, f"to be sure: sudo -u {_name(path.stat().st_uid)} filterproxy doctor")
+        return [Finding(_STORE, Status.PROBLEM, f"{path} cannot be used: {reason}", advice)]
+    findings = [Finding(_STORE, Status.OK, f"{path} can be written by {user.name}")]
+    if user.uid == 0 and path.stat().st_uid != 0:
+        advice = "set `user:`, or ask as the filter's user: sudo -u USER filterproxy doctor"
+        findings.append(Finding(_STORE, Status.NOTE, "that was asked as root, who may do everything", advice))
+    return findings
+
+
+def _closed(path: Path, user: User) -> Path | None:
+    """Return what keeps the user from writing a file, or from making it and its folder; raises OSError."""
+    entrance = user.cannot_enter(path if path.parent.exists() else _existing(path))
+    if entrance is not None:
+        return entrance
+    needed = {path: WRITE, path.parent: WRITE | ENTER} if path.exists() else {_existing(path): WRITE | ENTER}
+    return next((place for place, bits in needed.items() if not user.may(place, bits)), None)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in path.parents if parent.exists())
 
 
 def _locked(path: Path) -> str:
@@ -69,17 +83,6 @@ def _locked(path: Path) -> str:
     return ""
 
 
-def _me() -> str:
-    return _name(os.geteuid())
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
-
-
 async def examine_disk(patient: Patient) -> Sequence[Finding]:
     """Say how much room there is for the store and for a log file."""
     log = patient.loaded.settings.log.to
@@ -90,7 +93,7 @@ async def examine_disk(patient: Patient) -> Sequence[Finding]:
 
 
 def _room(path: Path) -> Finding:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = _existing(path.absolute())
     free = shutil.disk_usage(folder).free
     inodes = os.statvfs(folder)
     text = f"{free // 2**20} MiB free in {folder}"

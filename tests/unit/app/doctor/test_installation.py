@@ -15,6 +15,7 @@ import pytest
 
 from filterproxy.app.doctor import certificates, examination, examine, machine
 from filterproxy.app.doctor.finding import System
+from filterproxy.app.doctor.users import find_user
 from filterproxy.services.store.history import HistoryRow
 from filterproxy.services.store.sqlite import SqliteStore
 from filterproxy.testing import FakeClock
@@ -193,12 +194,34 @@ async def test_certificates(tmp_path, dns, monkeypatch):
 
 
 async def test_a_store_that_is_not_there_yet(tmp_path, dns, monkeypatch):
-    told = await findings(tmp_path, dns)
-    assert lines(told["store"]) == [f"ok: {tmp_path}/state.db will be made at the first start"]
-    assert not (tmp_path / "state.db").exists()
-    monkeypatch.setattr(machine.os, "access", lambda path, mode: False)
-    told = await findings(tmp_path, dns)
-    assert lines(told["store"]) == [f"problem: {tmp_path}/state.db cannot be made: {tmp_path} may not be written"]
+    told = await findings(tmp_path, dns, store="sqlite:a/b/state.db")
+    assert lines(told["store"]) == [f"ok: {tmp_path}/a/b/state.db will be made at the first start"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "filterproxy.yml"]
+
+
+async def test_stores_that_the_filters_user_may_not_write(open_folder, dns, monkeypatch):
+    monkeypatch.setattr(machine, "current_user", lambda: find_user("nobody"))
+    path = open_folder / "state.db"
+
+    async def told() -> list[str]:
+        return lines((await findings(open_folder, dns))["store"])
+
+    assert await told() == [f"problem: {open_folder} may not be written by nobody"]
+    open_folder.chmod(0o777)
+    path.touch(mode=0o600)
+    assert await told() == [f"problem: {path} may not be written by nobody"]
+    path.chmod(0o666)
+    assert await told() == [f"ok: {path} can be written by nobody"]
+    open_folder.chmod(0o700)
+    assert await told() == [f"problem: {open_folder} may not be written by nobody"]
+
+
+async def test_the_store_of_a_user_that_root_becomes(open_folder, dns, monkeypatch):
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 0)
+    (nobody,) = lines((await findings(open_folder, dns, user="nobody"))["store"])
+    assert nobody == f"problem: {open_folder} may not be written by nobody"
+    (unknown,) = lines((await findings(open_folder, dns, user="no-such-user"))["store"])
+    assert unknown == "problem: there is no user 'no-such-user'"
 
 
 async def test_stores_that_cannot_be_written(tmp_path, dns, monkeypatch):
@@ -206,7 +229,7 @@ async def test_stores_that_cannot_be_written(tmp_path, dns, monkeypatch):
     path = tmp_path / "state.db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("CREATE TABLE t (x)")
-    assert lines((await findings(tmp_path, dns))["store"]) == [f"ok: {path} can be written"]
+    assert lines((await findings(tmp_path, dns))["store"])[0].startswith(f"ok: {path} can be written by ")
     connection.execute("BEGIN IMMEDIATE")
     told = await findings(tmp_path, dns)
     assert lines(told["store"]) == [f"problem: {path} cannot be used: database is locked"]
