@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,11 +58,12 @@ def _print_table(findings: Sequence[Finding]) -> None:
     from filterproxy.observability.escape import escape
 
     width = max(len(finding.area) for finding in findings)
-    for finding in findings:
+    for finding, following in zip_longest(findings, findings[1:]):
         word = finding.status.value
         shown = word.upper() if finding.status is Status.PROBLEM else word
         sys.stdout.write(f"{shown:<8} {finding.area:<{width}}  {escape(finding.text, _LONGEST)}\n")
-        if finding.advice:
+        # Once for all that need the same.
+        if finding.advice and (following is None or following.advice != finding.advice):
             sys.stdout.write(f"{'':<8} {'':<{width}}  -> {escape(finding.advice, _LONGEST)}\n")
     counts = [(sum(finding.status is status for finding in findings), status.value) for status in reversed(Status)]
     told = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count and word != "ok")

@@ -21,6 +21,7 @@ _OWN = (
     "run a resolver of your own on this machine (unbound, BIND, Knot Resolver) and set dns: {nameservers: [127.0.0.1]}"
 )
 _SLOW = 0.05  # seconds for what the server has in its cache
+_AT_ONCE = 0.1
 _REPEATS = 3
 _STUBS = ("127.0.0.53", "127.0.0.54")
 # Resolvers for everybody, through which lists refuse to be asked: Google, Cloudflare, Quad9, OpenDNS, Level 3,
@@ -76,8 +77,9 @@ async def _examine(patient: Patient, host: str, port: int) -> list[Finding]:
         label = f"nx-{secrets.token_hex(8)}"
         # Some rewrite names under existing domains only, some those of web servers only.
         names = (f"{label}.com", f"www.{label}.com", f"{label}.invalid")
+        started = time.monotonic()
         answers = await asyncio.gather(*(resolver.resolve(each, "A") for each in names))
-        trouble = _trouble(name, answers, timeout)
+        trouble = _trouble(name, answers, time.monotonic() - started)
         if trouble:
             return [trouble]
         speed = _speed(name, await _seconds(resolver, f"{label}.com"))
@@ -88,7 +90,7 @@ async def _examine(patient: Patient, host: str, port: int) -> list[Finding]:
         await resolver.close()
 
 
-def _trouble(name: str, answers: Sequence[DnsAnswer], timeout: float) -> Finding | None:
+def _trouble(name: str, answers: Sequence[DnsAnswer], seconds: float) -> Finding | None:
     lies = [answer.records[0] for answer in answers if answer.status is DnsStatus.FOUND]
     reasons = [answer.reason for answer in answers if answer.status is DnsStatus.TEMPERROR]
     if lies:
@@ -100,7 +102,8 @@ def _trouble(name: str, answers: Sequence[DnsAnswer], timeout: float) -> Finding
         advice = f"let this machine ask it (access-control, allow-recursion), or {_OWN}"
         return Finding(_AREA, Status.PROBLEM, f"{name} refuses our questions", advice)
     if reasons[0] in ("no answer in time", "no answer", "no name server answers"):
-        text = f"{name} does not answer within {timeout:g} s"
+        # The kernel says at once that nobody listens on a port of this machine.
+        text = f"nobody serves at {name}" if seconds < _AT_ONCE else f"{name} does not answer"
         return Finding(
             _AREA, Status.PROBLEM, text, "is it running, and does a firewall let UDP and TCP port 53 through?"
         )

@@ -5,6 +5,7 @@ The one rule: a zone that needs a customer's key has its place marked `{key}`, s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Literal, Self
@@ -50,6 +51,8 @@ KINDS: dict[str, frozenset[str]] = {
     "body_addresses": frozenset({"hash"}),
 }
 NO_TEST = "none"
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})\Z")
+_LONGEST_ZONE = 150  # what goes before it must have room, too: an IPv6 address takes 64 octets
 _KEY_PLACE = "{key}"
 
 
@@ -94,6 +97,15 @@ class ListConfig(BaseModel):
     def _refused_readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in value:
             parse_code(pattern)
+        return value
+
+    @field_validator("zone", "keyed_zone")
+    @classmethod
+    def _is_a_domain(cls, value: str) -> str:
+        # The value is not quoted: it may hold a key.
+        name = value.replace(_KEY_PLACE, "key").removesuffix(".")
+        if value and (not _DOMAIN.match(name) or len(name) > _LONGEST_ZONE):
+            raise ValueError("not a domain name, such as bl.example.org")
         return value
 
     @field_validator("zone")

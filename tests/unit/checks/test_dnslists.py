@@ -630,3 +630,17 @@ def test_config_show_hides_a_key(tmp_path):
     path.write_text(json.dumps({"checks": {"dnslists": {"lists": [KEYED], "keys": {"house": "S3cretKey"}}}}))
     text = render(load(path, {"dnslists": DnsListsConfig}), origin=True)
     assert "house" in text and "S3cret" not in text
+
+
+@pytest.mark.parametrize(
+    "zone", ["a b.example", "bl..example", ".example", "-x.example", "x" * 64, "a." * 80, "*.example"]
+)
+def test_a_zone_must_be_a_domain_name(zone):
+    with pytest.raises(ValidationError, match="not a domain name"):
+        DnsListsConfig(lists=[a_list(["client"], zone=zone)])
+    with pytest.raises(ValidationError, match="not a domain name"):
+        DnsListsConfig(lists=[KEYED | {"keyed_zone": "{key}." + zone}])
+
+
+def test_a_zone_may_end_with_a_dot_and_have_underscores():
+    DnsListsConfig(lists=[a_list(["client"], zone="_bl.Example.org.")])

@@ -66,3 +66,13 @@ def test_a_broken_configuration_is_a_problem_too(tmp_path):
 @pytest.mark.parametrize("arguments", [("--timeout", "0"), ("--jason",)])
 def test_wrong_usage(arguments):
     assert run(*arguments).exit_code == 2
+
+
+def test_what_helps_several_is_said_once(tmp_path):
+    with DnsServer({}) as gone:
+        pass
+    codes = {"127.0.0.2": {"symbol": "X"}}
+    lists = [{"name": name, "zone": f"{name}.example", "query": ["client"], "codes": codes} for name in "abc"]
+    result = run("-c", write_config(tmp_path, gone.address, checks={"dnslists": {"lists": lists}}))
+    assert result.stdout.count("is switched off: it does not answer") == 3
+    assert result.stdout.count("do all lists say so?") == 1

@@ -46,7 +46,7 @@ async def test_a_name_server_that_rewrites_what_does_not_exist(tmp_path):
     [
         (dns_server.REFUSED, "refuses our questions"),
         (dns_server.SERVFAIL, "cannot find out about names in .com: SERVFAIL"),
-        (dns_server.TIMEOUT, "does not answer within 0.3 s"),
+        (dns_server.TIMEOUT, "does not answer"),
     ],
 )
 async def test_a_name_server_that_does_not_serve_us(behaviour, words, tmp_path):
@@ -59,7 +59,7 @@ async def test_a_dead_name_server(tmp_path):
     with DnsServer({}) as gone:
         pass
     (told,) = lines((await findings(tmp_path, gone))["resolver"])
-    assert "does not answer within" in told
+    assert told in (f"problem: nobody serves at {gone.address}", f"problem: {gone.address} does not answer")
 
 
 async def test_a_slow_name_server(tmp_path):
