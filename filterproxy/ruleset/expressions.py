@@ -66,7 +66,8 @@ def compile_expression(pattern: str, *, raw: bool = False) -> Compiled:
     try:
         return compile_linear(pattern, raw=raw)
     except re2.error as error:
-        if limiting_construct(pattern) is None or _find(_REFUSED, pattern):
+        limited = limiting_construct(pattern) is not None or "repetition size" in _text(error)
+        if not limited or _find(_REFUSED, pattern):
             raise _explain(pattern, error) from None
     try:
         return LimitedExpression(pattern, raw=raw, wider=_wider(pattern, raw))
@@ -94,8 +95,12 @@ def _wider(pattern: str, raw: bool) -> re2._Regexp | None:
 
 def limiting_construct(pattern: str) -> tuple[str, str] | None:
     """Return what needs a time limit in an expression (`look-around ('(?!' at character 8)`) and what avoids it."""
-    found = _find(_LIMITED, pattern)
-    return None if found is None else (found[0], found[1])
+    return _find(_LIMITED, pattern)
+
+
+def is_limited(pattern: str) -> bool:
+    """Tell whether an expression that can be compiled needs a time limit."""
+    return isinstance(compile_expression(pattern), LimitedExpression)
 
 
 def _find(constructs: Sequence[tuple[str, str, str]], pattern: str) -> tuple[str, str] | None:
@@ -125,12 +130,7 @@ def _explain(pattern: str, error: Exception) -> ExpressionError:
     found = _find(_REFUSED, pattern)
     if found:
         return ExpressionError(f"{found[0]} is not supported in expressions", found[1])
-    text = _text(error)
-    if "repetition size" in text:
-        return ExpressionError(
-            f"the expression repeats something too often: {text}", "at most 1000 times, or `length:`"
-        )
-    return ExpressionError(f"the expression is wrong: {text}")
+    return ExpressionError(f"the expression is wrong: {_text(error)}")
 
 
 def check_ranges(pattern: str) -> None:

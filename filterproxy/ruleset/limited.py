@@ -25,9 +25,12 @@ _TOKEN = re.compile(
       | (?P<open>\()
       | (?P<close>\))
       | (?P<possessive>(?:[*+?]|\{\d+(?:,\d*)?\})(?=\+))
+      | (?P<counted>\{\d+(?:,\d*)?\})
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+# A counted repetition is any number: RE2 takes no more than 1000 of them, nested ones multiplied.
+_WIDER_TOKENS = {"back": "(?:(?s:.*))", "counted": "*"}
 _SHORTEST = 0.001
 _RE2_END = re.compile(r"(?<!\\)((?:\\\\)*)\\z")
 
@@ -47,7 +50,7 @@ class TimeBudget:
 def widened(pattern: str) -> str | None:
     """Return an expression for RE2 that matches wherever this one does, and elsewhere too; None when there is none.
 
-    Look-around is left out, a backreference is any text, and what may not go back may.
+    Look-around is left out, a backreference is any text, a repetition any number, and what may not go back may.
     """
     kept: list[str] = []
     opened: list[bool] = []  # of each open group: whether it is inside (or is) one that is left out
@@ -73,7 +76,7 @@ def widened(pattern: str) -> str | None:
             continue
         skip_plus = kind == "possessive"
         if not hidden:
-            kept.append("(?:(?s:.*))" if kind == "back" else text)
+            kept.append(_WIDER_TOKENS.get(kind or "", text))
     return None if opened else "".join(kept)
 
 
@@ -92,14 +95,24 @@ class LimitedExpression:
 
         Ends early when the budget is spent, which `budget.refused` counts.
         """
-        if self.wider is not None and self.wider.search(data) is None:
+        at = self._first_place(data)
+        if at is None:
             return
         subject: Any = data if self._raw else text
-        at = 0
         while (match := self._search(subject, at, budget)) is not None:
             found = match[0]
             yield found.decode("latin-1") if self._raw else found
             at = match.end() + (match.end() == match.start())
+
+    def _first_place(self, data: bytes) -> int | None:
+        """Return where a match begins at the earliest, in bytes or (of text) characters; None when there is none."""
+        if self.wider is None:
+            return 0
+        match = self.wider.search(data)
+        if match is None:
+            return None
+        at: int = match.start()
+        return at if self._raw else len(data[:at].decode("utf-8", "replace"))
 
     def _search(self, subject: Any, at: int, budget: TimeBudget) -> Any:
         if budget.left < _SHORTEST or at > len(subject):

@@ -6,9 +6,13 @@ matches; an expression this reader does not understand has no literals and is si
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+
+from filterproxy.ruleset.rarity import rarest_window
 
 Group = frozenset[str]
 
@@ -75,8 +79,11 @@ def _useful(group: Group) -> bool:
     return 0 < len(group) <= MAX_GROUP and all(len(text.encode()) >= MIN_LENGTH for text in group)
 
 
-def _quality(group: Group) -> tuple[int, int, list[str]]:
-    return min(map(len, group)), -len(group), sorted(group)
+@lru_cache(maxsize=65536)
+def _quality(group: Group) -> tuple[float, list[str]]:
+    """Return how rarely one of the texts is found, in bits."""
+    often = sum(2.0 ** -rarest_window(text.encode())[1] for text in group)
+    return -math.log2(often), sorted(group)
 
 
 def _groups(node: _Node) -> tuple[Group, ...]:

@@ -23,6 +23,7 @@ from filterproxy.ruleset.expressions import (
     check_ranges,
     compile_expression,
     compile_linear,
+    is_limited,
     limiting_construct,
     literally,
 )
@@ -53,6 +54,7 @@ from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
 from filterproxy.ruleset.references import Named, RuleReference, SumNode
 from filterproxy.ruleset.when import WhenNode, outgoing
 
+_MANY = ("a repetition of more than 1000, nested ones multiplied,", "repeat less often, or use `length:` or `places:`")
 _ENDS_OF_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
 
@@ -93,7 +95,7 @@ class Compiler:
                     across = compile_linear(f"(?m){linear}", raw=of.raw)
             if isinstance(regex, LimitedExpression):
                 literals = literals._replace(longest=0)
-            known = Pattern(len(self.patterns), of, regex, literals, across)
+            known = Pattern(len(self.patterns), of, regex, literals, linear or "", across)
             self.patterns.append(known)
             self._known[of, expression] = known
         return known
@@ -357,7 +359,7 @@ class _Matchers:
 
     def _note_limited(self, written: tuple[str, ...], path: KeyPath) -> None:
         for number, text in enumerate(written):
-            found = limiting_construct(text)
+            found = limiting_construct(text) or (_MANY if is_limited(text) else None)
             if found is not None:
                 note = f"{found[0]} cannot be matched in linear time: it runs under checks.rules.look_around_time"
                 self._compiler.notes.append(self._placed((*path, number), note, hint=found[1]))

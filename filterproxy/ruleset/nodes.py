@@ -6,7 +6,7 @@ only when the prefilter named it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -18,14 +18,13 @@ from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
-from filterproxy.ruleset.prefilter import Places
+from filterproxy.ruleset.prefilter import MAX_PLACES, Places
 from filterproxy.ruleset.targets import identity
 
 Evidence = tuple[str, ...]
 Wake = frozenset[int] | None  # expressions of which one must be a candidate; None: it may hold without any
 
 
-MAX_PLACES = 8
 MAX_REACH = 4000
 MAX_COUNTED = 10_000
 
@@ -38,7 +37,7 @@ class Run:
     """
 
     facts: Facts
-    candidates: Mapping[int, Places]
+    candidates: dict[int, Places]
     budget: TimeBudget
     results: dict[str, Evidence | None] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
@@ -46,12 +45,17 @@ class Run:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pattern:
-    """One expression over one field, by its number among all; `across` searches all pieces of a split text at once."""
+    """One expression over one field, by its number among all.
+
+    `linear` is what RE2 searches, if anything: the expression itself or a wider one. `across` searches all pieces of a
+    split text at once.
+    """
 
     number: int
     field: Field
     regex: Compiled
     literals: Literals
+    linear: str = ""
     across: Any = None
 
     @property
@@ -383,7 +387,7 @@ def relation_question(first: str, second: str, *, same: bool) -> Question:
     return Question(ask)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Rule:
     """A compiled rule; its node knows what wakes it when all rules are there."""
 

@@ -9,23 +9,23 @@ with other hits: 10 to 100 ms on 16 KB of real mail.)
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filterproxy.ruleset.literals import Group
+from filterproxy.ruleset.rarity import rarest_window
 
 Places: TypeAlias = list[int] | None
 
 _TABLE_BITS = 18
+MAX_PLACES = 8
 
-_COMMONEST_FIRST = b" etaoinsrhldcumpgfybvwk"
-_RARITY = [_COMMONEST_FIRST.find(byte) % 30 for byte in range(256)]  # not in the list: 29
 # Letters that RE2 folds into ASCII or Cyrillic ones and that `lower()` leaves alone.
 _FOLDS = dict(zip("ſᲀᲁᲂᲃᲄᲅᲆ", "sвдосттъ", strict=True))
 
@@ -55,6 +55,17 @@ class _Literal:
     offset: int
     wakes: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
+    def places(self, text: bytes, windows: list[int], start: int) -> list[int]:
+        """Return where it stands in the segment that begins at `start`, given where its window does; of many some."""
+        found: list[int] = []
+        for window in windows:
+            begin = window - self.offset
+            if begin >= start and text.startswith(self.text, begin):
+                found.append(begin - start)
+                if len(found) > MAX_PLACES:
+                    break
+        return found
+
 
 class Prefilter:
     """An index over expressions; each belongs to one segment (a text of the message) and may have literals."""
@@ -65,73 +76,81 @@ class Prefilter:
         for number, (segment, group) in enumerate(expressions):
             if not group:
                 self._always[segment].add(number)
-            for text in group:
-                literal = literals.setdefault(text.encode(), _literal(text.encode()))
+            for text in map(str.encode, group):
+                literal = literals.setdefault(text, _Literal(text, rarest_window(text)[0]))
                 literal.wakes[segment].add(number)
-        self._indexes = (_WindowIndex(8), _WindowIndex(4))
-        for literal in literals.values():
-            self._indexes[len(literal.text) < 8].add(literal)
+        short = [literal for literal in literals.values() if len(literal.text) < 8]
+        long = [literal for literal in literals.values() if len(literal.text) >= 8]
+        self._indexes = (_WindowIndex(8, long), _WindowIndex(4, short))
 
     def candidates(self, segments: Sequence[bytes]) -> dict[int, Places]:
-        """Return the numbers of the expressions that may match, with the places of their literals in their segments.
+        """Return the numbers of the expressions that may match, with places of their literals in their segments.
 
-        `segments` are folded texts, empty when absent. An expression without literals has None for its places.
+        `segments` are folded texts, empty when absent. Where there are more than MAX_PLACES places, only some are
+        returned. An expression without literals has None for its places.
         """
         found: dict[int, Places] = {
             number: None for segment, text in enumerate(segments) if text for number in self._always.get(segment, ())
         }
-        starts: list[int] = []
-        end = 0
-        for text in segments:
-            starts.append(end)
-            end += len(text) + 1
+        ends = list(accumulate(len(text) + 1 for text in segments))
         joined = b"\0".join(segments)
         for index in self._indexes:
-            for begin, literal in index.find(joined):
-                segment = bisect_right(starts, begin) - 1
-                for number in literal.wakes.get(segment, ()):
-                    places = found.setdefault(number, [])
-                    assert places is not None
-                    places.append(begin - starts[segment])
+            for segment, literals, windows in index.find(joined, np.array(ends)):
+                start = ends[segment] - len(segments[segment]) - 1
+                for literal in literals:
+                    woken = literal.wakes.get(segment)
+                    places = literal.places(joined, windows, start) if woken else None
+                    if woken and places:
+                        for number in woken:
+                            known = found.setdefault(number, [])
+                            assert known is not None
+                            known.extend(places)
         return found
 
 
 class _WindowIndex:
     """Finds literals by windows of `width` bytes."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, literals: Iterable[_Literal]) -> None:
         self._width = width
         self._type: Any = np.dtype(f"<u{width}")
         self._multiplier = self._type.type(0x9E3779B97F4A7C15 >> (64 - 8 * width))
         self._shift = self._type.type(8 * width - _TABLE_BITS)
+        by_window: dict[bytes, list[_Literal]] = defaultdict(list)
+        for literal in literals:
+            by_window[literal.text[literal.offset : literal.offset + width]].append(literal)
+        ordered = sorted(by_window, key=lambda window: int.from_bytes(window, "little"))
+        self._literals = [by_window[window] for window in ordered]
+        self._known: NDArray[Any] = np.frombuffer(b"".join(ordered), self._type)
         self._table: NDArray[np.bool_] = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
-        self._literals: dict[bytes, list[_Literal]] = defaultdict(list)
+        self._table[self._slots(self._known)] = True
 
-    def add(self, literal: _Literal) -> None:
-        window = literal.text[literal.offset : literal.offset + self._width]
-        self._literals[window].append(literal)
-        self._table[self._slots(window)] = True
+    def find(self, text: bytes, ends: NDArray[Any]) -> Iterator[tuple[int, list[_Literal], list[int]]]:
+        """Yield (segment, literals of a window, where the window stands in the text) for each window of a segment.
 
-    def find(self, text: bytes) -> Iterator[tuple[int, _Literal]]:
-        """Yield each place of each literal."""
+        `ends` are the offsets after the segments.
+        """
         if not self._literals or len(text) < self._width:
             return
-        width, literals = self._width, self._literals
-        for at in np.flatnonzero(self._table.take(self._slots(text))).tolist():
-            for literal in literals.get(text[at : at + width]) or ():
-                begin = at - literal.offset
-                if begin >= 0 and text.startswith(literal.text, begin):
-                    yield begin, literal
-
-    def _slots(self, text: bytes) -> NDArray[Any]:
-        """Return the table slot of the window at every position."""
         windows: NDArray[Any] = np.ndarray((len(text) - self._width + 1,), self._type, text, 0, (1,))
+        places = np.flatnonzero(self._table.take(self._slots(windows)))
+        values = windows[places]
+        kinds = np.minimum(np.searchsorted(self._known, values), len(self._literals) - 1)
+        known = self._known[kinds] == values
+        places, kinds = places[known], kinds[known]
+        if not len(places):
+            return
+        keys = kinds * len(ends) + np.searchsorted(ends, places, "right")
+        order = np.argsort(keys, kind="stable")
+        keys, places = keys[order], places[order]
+        cuts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+        starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(keys)]
+        in_order: list[int] = places.tolist()
+        for key, start, stop in zip(keys[starts].tolist(), starts, stops, strict=True):
+            kind, segment = divmod(key, len(ends))
+            yield segment, self._literals[kind], in_order[start:stop]
+
+    def _slots(self, windows: NDArray[Any]) -> NDArray[Any]:
+        """Return the table slot of each window."""
         slots: NDArray[Any] = (windows * self._multiplier) >> self._shift
         return slots
-
-
-def _literal(text: bytes) -> _Literal:
-    """Return the literal with its rarest window."""
-    width = 8 if len(text) >= 8 else 4
-    starts = range(len(text) - width + 1)
-    return _Literal(text, max(starts, key=lambda at: sum(_RARITY[byte] for byte in text[at : at + width])))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -26,9 +26,12 @@ from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
 from filterproxy.ruleset.prefilter import Places, Prefilter
 from filterproxy.ruleset.schema import Match, Samples
+from filterproxy.ruleset.unaided import UnaidedExpressions
 
 # Program size times text length: up to this RE2 takes a few milliseconds even when it cannot use its automaton.
 _SLOW = 4_000_000
+# Bytes that sets of expressions read: their automatons take most of the time while they are new.
+_LONG = 64 * 1024
 TIME_LIMIT = Symbol("RULES_TIME_LIMIT", 0.0, "Rules with look-around had too little time and may have missed something")
 MAX_OPTION = 60
 MAX_OPTIONS = 5
@@ -54,10 +57,9 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do for one message: the rules that may match, and whether asking them may take long."""
+    """What is left to do for one message: asking the rules that may match, and whether that may take long."""
 
     run: Run
-    rules: Sequence[Rule]
     slow: bool
 
 
@@ -88,7 +90,7 @@ class RuleSet:
         return self.finish(self.begin(transaction, now))
 
     def begin(self, transaction: Transaction, now: datetime) -> Work:
-        """Read the message and find the rules that may match: the part that is always fast."""
+        """Read the message and look for literals: the part that is always fast."""
         return self._matcher.begin(Facts(transaction, now, self.limits))
 
     def finish(self, work: Work) -> list[Hit]:
@@ -125,7 +127,9 @@ class _Matcher:
                 self._woken[number].append(rule)
         patterns = tuple(patterns)
         self._sizes = {pattern.number: _size(pattern) for pattern in patterns}
-        indexed = [pattern for pattern in patterns if not pattern.field.costly]
+        self._unaided = UnaidedExpressions(patterns)
+        together = self._unaided.numbers
+        indexed = [pattern for pattern in patterns if not pattern.field.costly and pattern.number not in together]
         self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}
         self._numbers = [pattern.number for pattern in indexed]
         self._fields: list[Field] = list(dict.fromkeys(_searched(pattern.field) for pattern in indexed))
@@ -136,34 +140,30 @@ class _Matcher:
         self._segments = [segments[p.field] if p.field.within is None else None for p in indexed]
 
     def begin(self, facts: Facts) -> Work:
-        """Return the rules to ask, with what they need."""
+        """Return what the prefilter found."""
         folded = [facts.folded(of) for of in self._fields]
         candidates = self._costly.copy()
         for number, places in self._prefilter.candidates([text for text, _ in folded]).items():
             segment = self._segments[number]
             candidates[self._numbers[number]] = places if segment is not None and folded[segment][1] else None
-        run = Run(facts, candidates, TimeBudget(facts.limits.seconds))
-        rules = list(self._always)
-        seen: set[str] = set()
-        for number in sorted(run.candidates):
-            for rule in self._woken.get(number, ()):
-                if rule.name not in seen:
-                    seen.add(rule.name)
-                    rules.append(rule)
         length = max((len(text) for text, _ in folded), default=0)
-        slow = any(self._sizes[number] * length > _SLOW for number in candidates)
-        return Work(run, rules, slow)
+        slow = any(self._sizes[number] * length > _SLOW for number in candidates) or self._unaided.work(facts) > _LONG
+        return Work(Run(facts, candidates, TimeBudget(facts.limits.seconds)), slow)
 
     def finish(self, work: Work) -> list[Hit]:
-        """Ask the rules."""
+        """Ask the rules whose expressions may match, and those that need none."""
+        run = work.run
+        run.candidates.update(dict.fromkeys(self._unaided.candidates(run.facts)))
+        rules = dict.fromkeys(self._always)
+        rules |= {rule: None for number in sorted(run.candidates) for rule in self._woken.get(number, ())}
         hits: list[Hit] = []
         late: list[str] = []
-        for rule in work.rules:
-            refused = work.run.budget.refused
-            evidence = rule.node.matches(work.run)
+        for rule in rules:
+            refused = run.budget.refused
+            evidence = rule.node.matches(run)
             if evidence is not None:
                 hits.append(Hit(rule.name, shortened(evidence)))
-            if work.run.budget.refused > refused:
+            if run.budget.refused > refused:
                 late.append(rule.name)
         return [*hits, Hit(TIME_LIMIT.name, tuple(late[:MAX_OPTIONS]))] if late else hits
 

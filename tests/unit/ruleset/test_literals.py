@@ -88,7 +88,7 @@ def test_expressions_without_literals(pattern):
 
 
 def test_raw_bytes_have_no_literals_outside_ascii_and_no_known_white_space():
-    assert required_literals("verfügbare", plain=False).texts == {"gbare"}
+    assert required_literals("verfügbare", plain=False).texts in ({"gbare"}, {"verf"})
     assert required_literals(r"you\s+win ", plain=False).texts == {"win "}
 
 

@@ -1,0 +1,48 @@
+"""Expressions without literals: tried together they match the same as by themselves."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from filterproxy.testing import make_transaction
+from tests.unit.ruleset.loading import fired, load_text
+
+EXPRESSIONS = [
+    r"\d{4}", r"\S", "^a", "b$", r"a\w?b", "[xyz]{2}", r"\bx\b", "(?i)Q.r", r"é\d", "a(?!b)", r"(\w)\1", r"\d\.\d",
+    "a.c", "^$", r"\Ay", r"[^\x00-\x7f]", "z+", r"b\n?c", "..q", "o[^ ]o",
+]  # fmt: skip
+PLACES = [
+    {}, {"normalize": False}, {"per": "paragraph"}, {"per": "paragraph", "normalize": False},
+]  # fmt: skip
+
+
+def _rules(expressions):
+    rules = [
+        {"name": f"R{number}_{place}", "match": {"body": {"regex": expression, "ignore_case": False, **options}}}
+        for number, expression in expressions
+        for place, options in enumerate(PLACES)
+    ]
+    return json.dumps({"rules": rules})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text("abcqxyzé123. \n", max_size=12), max_size=8))
+def test_together_they_match_what_they_match_alone(tmp_path, lines):
+    ruleset = load_text(tmp_path, _rules(list(enumerate(EXPRESSIONS))))
+    assert len(ruleset._matcher._unaided.numbers) >= 60
+    transaction = make_transaction(b"S: x\r\n\r\n" + "\r\n".join(lines).encode())
+    together = fired(ruleset, transaction)
+    alone = {}
+    for pair in enumerate(EXPRESSIONS):
+        alone |= fired(load_text(tmp_path, _rules([pair])), transaction)
+    assert together == alone
+
+
+def test_a_large_expression_is_tried_alone(tmp_path):
+    rules = [{"name": f"R{n}", "match": {"body": {"regex": rf"[ab]{{{n}}}\d"}}} for n in (3, 4, 5, 900)]
+    ruleset = load_text(tmp_path, json.dumps({"rules": rules}))
+    assert len(ruleset._matcher._unaided.numbers) == 3
+    assert set(fired(ruleset, make_transaction(b"S: x\r\n\r\n" + b"a" * 900 + b"7\r\n"))) == {"R3", "R4", "R5", "R900"}
