@@ -22,6 +22,7 @@ from filterproxy.app.empty_store import EmptyStore
 from filterproxy.cli.main import app
 from filterproxy.config.loader import Loaded
 from filterproxy.config.models import Listener, Settings
+from filterproxy.config.next_hop import Hop
 from filterproxy.config.show import to_plain
 from filterproxy.core.check import Check, CheckConfig
 from filterproxy.core.symbol import Symbol
@@ -235,7 +236,8 @@ def _settings(model: type[BaseModel], prefix: str = "", skip: tuple[str, ...] = 
         key = prefix + name
         inner, below = _inner_model(field.annotation)
         rows.append((key, _type(field), _default(field), field.description or ""))
-        if inner is not None:
+        # Hops and routes inside a next hop have the same settings again.
+        if inner is not None and not (issubclass(inner, Hop) and issubclass(model, Hop)):
             rows += _settings(inner, key + below)
     return rows
 

@@ -17,6 +17,7 @@ from filterproxy import __version__
 from filterproxy.app.compose import OpenResolver
 from filterproxy.app.errors import StartError
 from filterproxy.app.inherited import InheritedSockets
+from filterproxy.app.next_hops import check_next_hops
 from filterproxy.app.privileges import drop_privileges
 from filterproxy.app.sockets import BoundListener, bind_all, close_all
 from filterproxy.app.supervisor import Hooks, Supervisor
@@ -51,6 +52,7 @@ def serve(
     bound = bind_all(loaded.settings.listeners, InheritedSockets.from_environment())
     try:
         drop_privileges(loaded.settings.user, loaded.settings.group)
+        check_next_hops(loaded)
         # Only now: what root opened could not be opened again after the log was rotated.
         with closing(_open_log(loaded)) as log, _metrics_folder() as folder:
             _supervise(loaded, load, bound, log, Path(folder), open_resolver, ready)

@@ -20,6 +20,7 @@ from filterproxy.app.control import ControlMessage, Word
 from filterproxy.app.errors import fault_lines
 from filterproxy.app.serving import Listener, make_listener
 from filterproxy.app.sockets import BoundListener
+from filterproxy.config.endpoints import all_providers
 from filterproxy.config.loader import Loaded
 from filterproxy.core.errors import ConfigError, FilterproxyError
 from filterproxy.core.ports import Site
@@ -114,7 +115,8 @@ class Worker:
     async def _start(self) -> None:
         await self._store.start()
         self._current = await self._open(self._setup.loaded)
-        self._context = ListenerContext(self._current.site, self._log, self._metrics, self._clock)
+        providers = all_providers(self._setup.loaded.settings.providers)
+        self._context = ListenerContext(self._current.site, self._log, self._metrics, self._clock, providers)
         for bound in self._setup.bound:
             listener = make_listener(bound.config, self._pipeline, self._context, self._serving)
             await listener.start(bound.sockets)

@@ -33,10 +33,12 @@ def check_config(
 
 async def _check(config: Path | None) -> str:
     from filterproxy.app.compose import open_pipeline
+    from filterproxy.app.next_hops import check_next_hops
 
     async with open_pipeline(config, offline=True) as opened:
         loaded = opened.loaded
         if not loaded.settings.listeners:
             hint = 'listeners: [{type: milter, address: "127.0.0.1:11332"}]'
             raise loaded.error(("listeners",), "there is nothing to listen on", hint=hint)
+        check_next_hops(loaded)
         return str(loaded.path or "defaults")

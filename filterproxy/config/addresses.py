@@ -20,6 +20,16 @@ class SocketAddress:
     path: str = ""
     scheme: str = "smtp"
 
+    @property
+    def is_local(self) -> bool:
+        """Tell whether nothing leaves this machine on the way there."""
+        if self.path or self.host.lower().rstrip(".") == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
     def __str__(self) -> str:
         """Return the address as it is written in the configuration."""
         if self.path:
@@ -35,6 +45,9 @@ def parse_address(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no address: it must be text, in quotes if need be")
     scheme, separator, rest = value.partition("://")
+    if "@" in rest and not rest.startswith(("unix:", "/")):
+        # The text is not repeated: it may hold a password.
+        raise ValueError("credentials do not belong into an address; use username and password_file")
     if not separator:
         scheme, rest = "smtp", value
     elif scheme not in DEFAULT_PORTS:

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from filterproxy.config.endpoints import HopProblem, all_providers, endpoint, every_group, written_hops
 from filterproxy.config.merge import Merged, read_layers
 from filterproxy.config.models import Settings, SmtpService
+from filterproxy.config.next_hop import NextHop
 from filterproxy.config.problems import LATER_CHECKS, NOT_AVAILABLE, describe, nearest
 from filterproxy.config.store_url import parse_store
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument, format_path
@@ -165,6 +167,28 @@ def _contradictions(settings: Settings, merged: Merged) -> Iterator[ConfigError]
             yield _place(merged, path, f"{address} is listener {taken[address]}'s address already")
         taken.setdefault(address, number)
     for number, listener in enumerate(settings.listeners):
-        if isinstance(listener, SmtpService) and str(listener.next_hop.address) in taken:
-            path = ("listeners", number, "next_hop")
-            yield _place(merged, path, f"{listener.next_hop.address} is a listener of this filter: mail would loop")
+        if isinstance(listener, SmtpService):
+            yield from _next_hop_problems(listener.next_hop, ("listeners", number, "next_hop"), settings, merged, taken)
+
+
+def _next_hop_problems(
+    next_hop: NextHop, place: KeyPath, settings: Settings, merged: Merged, taken: Mapping[str, int]
+) -> Iterator[ConfigError]:
+    """Yield what is wrong with a next hop, its several hops and its routes."""
+    providers = all_providers(settings.providers)
+    for group_path, group in every_group(next_hop):
+        path: KeyPath = (*place, *group_path)
+        try:
+            for hop_path, hop in written_hops(group):
+                path = (*place, *group_path, *hop_path)
+                address = endpoint(hop, providers, Path()).address
+                if str(address) in taken:
+                    yield _place(merged, path, f"{address} is a listener of this filter: mail would loop")
+        except HopProblem as problem:
+            path = (*path, problem.key) if problem.key else path
+            hint = nearest(getattr(hop, problem.key), problem.valid) if problem.key == "provider" else ""
+            yield _place(merged, path, problem.reason, hint=hint or _valid(problem.valid))
+
+
+def _valid(words: tuple[str, ...]) -> str:
+    return f"valid: {', '.join(words)}" if words else ""

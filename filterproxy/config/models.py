@@ -8,48 +8,13 @@ from __future__ import annotations
 import socket
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
 from filterproxy.config.addresses import Address, NameServer, Networks, SocketAddress
+from filterproxy.config.base import Model
+from filterproxy.config.next_hop import NextHop, NextHopValue, Provider
 from filterproxy.core.action import Action
 from filterproxy.core.values import Seconds, Size
-
-
-class Model(BaseModel):
-    """Base: an unknown key is an error, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _plain_smtp(address: SocketAddress) -> SocketAddress:
-    if address.scheme != "smtp":
-        raise ValueError(f"{address.scheme}:// next hops are not available in this version; use smtp://")
-    return address
-
-
-class NextHop(Model):
-    """Where an SMTP listener relays to, with its time-outs (RFC 5321 section 4.5.3.2 gives the ideas)."""
-
-    address: Annotated[Address, AfterValidator(_plain_smtp)] = Field(
-        description='`host:port`, `"[::1]:port"` or `unix:/path`.'
-    )
-    connect_timeout: Seconds = Field(10.0, gt=0, description="Until the connection stands.")
-    command_timeout: Seconds = Field(30.0, gt=0, description="For the reply to one command, the greeting included.")
-    data_timeout: Seconds = Field(60.0, gt=0, description="From the final dot to the next hop's reply.")
-    pool_size: int = Field(4, ge=0, description="Idle connections kept a worker, for seconds; 0 opens one a session.")
-
-
-def _next_hop(value: Any) -> Any:
-    return {"address": value} if isinstance(value, str | SocketAddress) else value
 
 
 class SmtpLimits(Model):
@@ -114,9 +79,9 @@ class SmtpService(Model):
     mode: Literal["before_queue", "after_queue"] = Field(
         "before_queue", description="`before_queue` rejects in session; `after_queue` is a content filter."
     )
-    next_hop: Annotated[NextHop, BeforeValidator(_next_hop)] = Field(
+    next_hop: NextHopValue = Field(
         default_factory=lambda: NextHop(address=SocketAddress("127.0.0.1", 10026)),
-        description="Where to relay to: an address, or a map with an address and time-outs.",
+        description="Where to relay to: an address, a map, or a list of several.",
     )
     on_reject: Literal["add header", "discard"] = Field(
         "add header", description="after_queue: what a reject or soft reject becomes; a bounce never."
@@ -249,6 +214,9 @@ class Settings(Model):
         description="Our HELO name and authserv-id; the default is the machine's name.",
     )
     listeners: tuple[Listener, ...] = Field((), description="Where mail comes in; `run` needs at least one.")
+    providers: dict[str, Provider] = Field(
+        {}, description="Mail providers of your own for `next_hop: {provider: …}`, by name, beside the built-in ones."
+    )
     trusted_networks: Networks = Field(
         default=("127.0.0.0/8", "::1"),
         validate_default=True,

@@ -20,13 +20,6 @@ NOT_AVAILABLE = "not available in this version"
 
 # What the documentation names but this version does not have; paths use "*" for any one piece.
 LATER_KEYS: tuple[tuple[str, ...], ...] = (
-    ("listeners", "*", "next_hop", "provider"),
-    ("listeners", "*", "next_hop", "username"),
-    ("listeners", "*", "next_hop", "password_file"),
-    ("listeners", "*", "next_hop", "token_command"),
-    ("listeners", "*", "next_hop", "host"),
-    ("listeners", "*", "next_hop", "port"),
-    ("listeners", "*", "next_hop", "ca_file"),
     ("quarantine",),
     ("greylisting",),
     ("console",),

@@ -21,7 +21,8 @@ _BARE = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*\Z")
 def to_plain(value: Any) -> Any:
     """Return a configuration value as data that YAML and JSON can hold; durations are seconds, sizes octets."""
     if isinstance(value, BaseModel):
-        return {name: to_plain(getattr(value, name)) for name in type(value).model_fields}
+        shown = value.model_fields_set if getattr(value, "sparse", False) else type(value).model_fields
+        return {name: to_plain(getattr(value, name)) for name in type(value).model_fields if name in shown}
     if isinstance(value, Mapping):
         return {key.key if isinstance(key, Action) else str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, Action):

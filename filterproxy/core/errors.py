@@ -57,12 +57,14 @@ class CheckError(FilterproxyError):
 class NextHopError(FilterproxyError):
     """The next hop could not be reached, broke the dialogue or timed out before it answered.
 
-    `stage` is where: connect, ehlo, mail, rcpt, data, reply or rset.
+    `stage` is where: connect, tls, ehlo, auth, mail, rcpt, data, reply or rset. `permanent` tells the operator that
+    trying again will not help (a wrong password, a foreign certificate); the client's mail waits all the same.
     """
 
-    def __init__(self, reason: str, *, stage: str = "connect") -> None:
+    def __init__(self, reason: str, *, stage: str = "connect", permanent: bool = False) -> None:
         super().__init__(reason)
         self.stage = stage
+        self.permanent = permanent
 
 
 class RemoteProtocolError(FilterproxyError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from filterproxy.config.endpoints import Providers, builtin_providers
 from filterproxy.core.ports import Clock, Site
 from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
@@ -20,3 +21,4 @@ class ListenerContext:
     log: MailLog
     metrics: Metrics
     clock: Clock
+    providers: Providers = field(default_factory=builtin_providers)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from filterproxy.core.action import Action
 from filterproxy.core.check import Stage
-from filterproxy.core.envelope import Envelope, Recipient
+from filterproxy.core.envelope import Envelope, Recipient, domain_of
 from filterproxy.core.errors import NextHopError
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client, Session
@@ -25,7 +25,7 @@ from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.hops import hop_count
 from filterproxy.protocols.smtp.lines import Fault, MessageData, normalize_newlines
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
-from filterproxy.services.next_hop import NextHopConnection
+from filterproxy.services.next_hop import NextHop, NextHopConnection
 
 
 class Relay:
@@ -35,6 +35,8 @@ class Relay:
         self._shared = shared
         self._session = session
         self.trusts_client = False
+        self._next_hop: NextHop = shared.next_hop
+        self._mail_waiting: tuple[Mail, Mapping[str, str]] | None = None
         self._connection: NextHopConnection | None = None
         self._transaction: Transaction | None = None
         self._scan: Scan | None = None
@@ -65,24 +67,27 @@ class Relay:
         """Begin a transaction at the next hop; when it agrees, begin the scan too."""
         if int(value_of(mail.parameters, "SIZE") or 0) > self._shared.config.limits.message_size:
             return self._refuse(replies.TOO_LARGE)
-        try:
+        if self._shared.next_hop.routed:
+            # Where it goes is known with the first recipient.
+            self._mail_waiting = mail, attributes
+            reply = replies.OK
+        else:
             reply = await self._begin(mail, attributes)
-        except NextHopError as error:
-            return self._failed(error)
         if reply.positive:
             self._begin_scan(mail, attributes)
         return reply
 
     async def rcpt(self, rcpt: Rcpt) -> Reply:
         """Name a recipient to the next hop; when it agrees, to the scan too."""
-        if self._connection is None or self._transaction is None:
+        if self._transaction is None:
             return replies.TEMPORARY_FAILURE
         if not self._may_relay(rcpt.path.address):
             return self._refuse(replies.RELAY_DENIED)
-        if len(self._transaction.envelope.recipients) >= self._shared.config.limits.recipients:
-            return replies.TOO_MANY_RECIPIENTS
-        if not (rcpt.path.is_ascii or "SMTPUTF8" in self._connection.extensions):
-            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        refusal = await self._take_route(rcpt) or self._rcpt_refusal(self._transaction, rcpt)
+        if refusal is not None:
+            return refusal
+        if self._connection is None:
+            return replies.TEMPORARY_FAILURE
         try:
             reply = await self._connection.rcpt(rcpt.path, rcpt.parameters)
         except NextHopError as error:
@@ -90,6 +95,35 @@ class Relay:
         if reply.positive:
             self._transaction.envelope.recipients.append(Recipient(rcpt.path.address, _texts(rcpt.parameters)))
         return reply
+
+    def _rcpt_refusal(self, transaction: Transaction, rcpt: Rcpt) -> Reply | None:
+        """Return why we do not even ask the next hop for a recipient."""
+        connection, accepted = self._connection, transaction.envelope.recipients
+        if len(accepted) >= self._shared.config.limits.recipients:
+            return replies.TOO_MANY_RECIPIENTS
+        if connection is not None and connection.lmtp and accepted:
+            # LMTP answers for each recipient and SMTP once for all: what differs could not be told without losing
+            # or doubling mail. The client sends again to those that got 452 (RFC 5321 section 4.5.3.1.10).
+            return replies.ONE_RECIPIENT
+        if connection is not None and not (rcpt.path.is_ascii or "SMTPUTF8" in connection.extensions):
+            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        return None
+
+    async def _take_route(self, rcpt: Rcpt) -> Reply | None:
+        """Begin the transaction where this recipient's mail goes; return the refusal, None when it is begun there."""
+        if self._mail_waiting is None or self._transaction is None:
+            return None
+        next_hop = self._shared.next_hop.route(domain_of(rcpt.path.address))
+        begun = self._connection is not None and self._connection.in_transaction
+        if begun and next_hop is self._next_hop:
+            return None
+        if self._transaction.envelope.recipients:
+            return replies.ANOTHER_NEXT_HOP
+        if begun or next_hop is not self._next_hop:
+            self._leave()
+        self._next_hop = next_hop
+        reply = await self._begin(*self._mail_waiting)
+        return None if reply.positive else reply
 
     def too_large(self) -> Reply:
         """Return the refusal of a message of too many octets."""
@@ -133,7 +167,7 @@ class Relay:
             return self._failed(error)
         self._log.relay(
             self._session.id,
-            next_hop=self._shared.next_hop.address,
+            next_hop=self._connection.name,
             reply=_one_line(reply),
             queue_id=self._transaction.queue_id,
             seconds=self._shared.context.clock.monotonic() - started,
@@ -167,8 +201,12 @@ class Relay:
     def close(self) -> None:
         """End the session with the next hop."""
         self._forget()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give the connection back."""
         if self._connection is not None:
-            self._shared.next_hop.release(self._connection)
+            self._next_hop.release(self._connection)
             self._connection = None
 
     def _may_relay(self, address: str) -> bool:
@@ -181,30 +219,46 @@ class Relay:
     async def _connect(self) -> NextHopConnection:
         if self._connection is None or not self._connection.ready:
             self.abandon()
-            self._connection = await self._shared.next_hop.connect()
+            self._connection = None
+            self._connection = await self._next_hop.connect()
         return self._connection
 
     async def _begin(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
-        connection = await self._connect()
-        if not (mail.path.is_ascii or "SMTPUTF8" in connection.extensions):
-            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        """Begin the transaction at the next hop, at another of its servers if one fails; return the reply to MAIL."""
+        try:
+            connection = await self._connect()
+            for _ in self._next_hop.hops:
+                reply = await self._try_mail(connection, mail, attributes)
+                if reply is not None:
+                    return reply
+                connection = self._connection = await self._next_hop.open()
+            return await self._mail(connection, mail, attributes)
+        except NextHopError as error:
+            return self._failed(error)
+
+    async def _try_mail(self, connection: NextHopConnection, mail: Mail, attributes: Mapping[str, str]) -> Reply | None:
+        """Return the reply to MAIL; None when the connection does not do and a new one may: nothing is lost yet."""
+        failure = None
         try:
             reply = await self._mail(connection, mail, attributes)
-        except NextHopError:
-            if not connection.reused:
-                raise
-            reply = None
-        if reply is not None and not (connection.reused and reply.code == replies.CLOSING):
-            return reply
+            if reply.code != replies.CLOSING:
+                return reply
+        except NextHopError as error:
+            failure, reply = error, replies.UNAVAILABLE
         # A connection that waited for work, or did much, may be closed by the next hop as we use it: no failure yet.
-        self._connection = await self._shared.next_hop.open()
-        return await self._mail(self._connection, mail, attributes)
+        if connection.reused or self._next_hop.failed(connection):
+            return None
+        if failure is not None:
+            raise failure
+        return reply
 
     async def _mail(self, connection: NextHopConnection, mail: Mail, attributes: Mapping[str, str]) -> Reply:
-        refusal = await connection.xforward(self._forwarded(attributes))
+        if not (mail.path.is_ascii or "SMTPUTF8" in connection.extensions):
+            return self._own(replies.NO_INTERNATIONAL_ADDRESSES)
+        refusal, reply = await connection.begin(self._forwarded(attributes), mail.path, mail.parameters)
         if refusal is not None:
-            self._log.warning("next hop", f"{self._shared.next_hop.address} refuses XFORWARD: {_one_line(refusal)}")
-        return await connection.mail(mail.path, mail.parameters)
+            self._log.warning("next hop", f"{connection.name} refuses XFORWARD: {_one_line(refusal)}")
+        return reply
 
     def _forwarded(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
         """Return what the next hop is told of the client: what we were told, or what we see of a stranger."""
@@ -271,15 +325,14 @@ class Relay:
         """Log and count what the next hop did; return the bland reply."""
         context = self._shared.context
         context.metrics.next_hop_error(error.stage)
-        context.log.next_hop_error(
-            self._session.id, stage=error.stage, reason=error.reason, next_hop=self._shared.next_hop.address
-        )
+        name = self._next_hop.address if self._connection is None else self._connection.name
+        context.log.next_hop_error(self._session.id, stage=error.stage, reason=error.reason, next_hop=name)
         return replies.TEMPORARY_FAILURE
 
     def _forget(self) -> None:
         if self._scan is not None:
             self._scan.cancel()
-        self._scan = self._transaction = self._verdict = None
+        self._scan = self._transaction = self._verdict = self._mail_waiting = None
 
     @property
     def _log(self) -> MailLog:

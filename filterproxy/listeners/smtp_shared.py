@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
+from filterproxy.core.errors import NextHopError
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.pipeline import Delivery, Pipeline
 from filterproxy.services.next_hop import NextHop
@@ -31,7 +32,13 @@ class SmtpShared:
         self.config = config
         self.pipelines = pipelines
         self.context = context
-        self.next_hop = NextHop(config.next_hop, lambda: context.site.hostname)
+        self.next_hop = NextHop(
+            config.next_hop,
+            lambda: context.site.hostname,
+            providers=context.providers,
+            base_dir=context.site.base_dir,
+            trouble=self._trouble,
+        )
         self.after_queue = config.mode == "after_queue"
         self.front = False
         self.lmtp = config.type == "lmtp"
@@ -56,6 +63,11 @@ class SmtpShared:
         self.idle.set()
         self.sessions: set[SmtpSession] = set()
         self._clients: Counter[str] = Counter()
+
+    def _trouble(self, name: str, error: NextHopError) -> None:
+        """Log that one of several servers cannot be used; the mail may go another way."""
+        self.context.metrics.next_hop_error(error.stage)
+        self.context.log.warning("next hop", f"{name} is tried last for a while: stage={error.stage} {error.reason}")
 
     def admit(self, session: SmtpSession) -> bool:
         """Count a session in when there is room for one more; tell whether there is."""

@@ -95,8 +95,9 @@ def _serve(servers: ExitStack, channel: socket.socket, listener: SmtpListener) -
     """Start the servers and report the name server's port, or why there is none."""
     try:
         name_server = servers.enter_context(DnsServer(demo_zones()))
-        if not answers(listener.next_hop.address):
-            servers.callback(start_next_hop(listener.next_hop.address, DELIVERED).stop)
+        address = listener.next_hop.address
+        if address is not None and address.is_local and not answers(address):
+            servers.callback(start_next_hop(address, DELIVERED).stop)
     except OSError as error:
         where = error.filename or listener.next_hop.address
         reason = f"the demo cannot use {where}: {(error.strerror or str(error)).lower()}"

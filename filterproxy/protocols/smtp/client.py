@@ -6,6 +6,11 @@ The rule: every reply answers the oldest command that waits for one; a server th
 |---|---|---|---|
 | greeting | – | 2xx | hello |
 | hello | EHLO, HELO (LHLO) | 2xx | ready |
+| ready | STARTTLS | 2xx | tls, and hello once TLS stands; octets in between break the dialogue |
+| ready | AUTH | 334 | auth |
+| auth | a response | 334 | auth |
+| auth | a response | 2xx, 4xx, 5xx | ready |
+| ready, hello | XCLIENT | 2xx | hello |
 | ready | XFORWARD | any | ready |
 | ready | MAIL | 2xx | transaction |
 | transaction | RCPT | any | transaction |
@@ -41,6 +46,8 @@ class State(Enum):
     GREETING = auto()
     HELLO = auto()
     READY = auto()
+    TLS = auto()
+    AUTH = auto()
     TRANSACTION = auto()
     DATA = auto()
     CLOSED = auto()
@@ -52,6 +59,10 @@ class _Sent(Enum):
     NOTHING = auto()
     EHLO = auto()
     HELO = auto()
+    STARTTLS = auto()
+    AUTH = auto()
+    RESPONSE = auto()
+    XCLIENT = auto()
     XFORWARD = auto()
     MAIL = auto()
     RCPT = auto()
@@ -64,6 +75,10 @@ class _Sent(Enum):
 _ALLOWED: dict[_Sent, frozenset[State]] = {
     _Sent.EHLO: frozenset({State.HELLO, State.READY}),
     _Sent.HELO: frozenset({State.HELLO, State.READY}),
+    _Sent.STARTTLS: frozenset({State.READY}),
+    _Sent.AUTH: frozenset({State.READY}),
+    _Sent.RESPONSE: frozenset({State.AUTH}),
+    _Sent.XCLIENT: frozenset({State.HELLO, State.READY}),
     _Sent.XFORWARD: frozenset({State.READY}),
     _Sent.MAIL: frozenset({State.READY}),
     _Sent.RCPT: frozenset({State.TRANSACTION}),
@@ -78,11 +93,16 @@ _MOVES: dict[_Sent, State] = {
     _Sent.NOTHING: State.HELLO,
     _Sent.EHLO: State.READY,
     _Sent.HELO: State.READY,
+    _Sent.STARTTLS: State.TLS,
+    _Sent.XCLIENT: State.HELLO,
     _Sent.MAIL: State.TRANSACTION,
     _Sent.DATA: State.DATA,
     _Sent.RSET: State.READY,
     _Sent.QUIT: State.CLOSED,
 }
+
+# What follows these depends on their replies (RFC 2920 section 3.1).
+_ALONE = frozenset({_Sent.EHLO, _Sent.HELO, _Sent.STARTTLS, _Sent.AUTH, _Sent.RESPONSE, _Sent.XCLIENT})
 
 
 class SmtpClient:
@@ -96,6 +116,7 @@ class SmtpClient:
         self.state = State.GREETING
         self.extensions = Extensions()
         self.recipients = 0
+        self.authenticated = False
         self._lmtp = lmtp
         self._reader = ReplyReader()
         self._waiting: deque[_Sent] = deque([_Sent.NOTHING])
@@ -117,6 +138,28 @@ class SmtpClient:
     def helo(self, name: str) -> bytes:
         """Say hello to a server that knows no EHLO."""
         return self._send(_Sent.HELO, f"HELO {name}".encode())
+
+    def starttls(self) -> bytes:
+        """Ask for TLS; after a positive reply nothing is read until `tls_started`."""
+        return self._send(_Sent.STARTTLS, b"STARTTLS")
+
+    def tls_started(self) -> None:
+        """TLS stands: what was said before does not count (RFC 3207 section 4.2)."""
+        if self.state is not State.TLS:
+            raise LocalProtocolError(f"TLS is not expected in state {self.state.name}")
+        self.state, self.extensions = State.HELLO, Extensions()
+
+    def auth(self, argument: bytes) -> bytes:
+        """Begin authentication: a mechanism, and its initial response in base64 if it has one (RFC 4954)."""
+        return self._send(_Sent.AUTH, b"AUTH " + argument)
+
+    def auth_response(self, line: bytes) -> bytes:
+        """Answer a 334: base64, or `*` to give up."""
+        return self._send(_Sent.RESPONSE, line)
+
+    def xclient(self, command: bytes) -> bytes:
+        """Speak for another client; `command` comes from `xclient_commands`. The session starts over with EHLO."""
+        return self._send(_Sent.XCLIENT, command)
 
     def xforward(self, command: bytes) -> bytes:
         """Tell the real client; `command` comes from `xforward_commands`."""
@@ -160,10 +203,14 @@ class SmtpClient:
         replies = self._reader.feed(data)
         for reply in replies:
             self._received(reply)
+        if self.state is State.TLS and self._reader.incomplete:
+            raise RemoteProtocolError("octets in plain text after the reply to STARTTLS")
         return replies
 
     def _send(self, sent: _Sent, line: bytes) -> bytes:
         encoded = encode_command(line)
+        if self._waiting and self._waiting[-1] in _ALONE:
+            raise LocalProtocolError(f"{sent.name} must wait for the reply to {self._waiting[-1].name}")
         self._expect(sent)
         return encoded
 
@@ -184,6 +231,8 @@ class SmtpClient:
         return "".join(f" {text}" for text in texts).encode("utf-8", "surrogateescape")
 
     def _received(self, reply: Reply) -> None:
+        if self.state is State.TLS:
+            raise RemoteProtocolError("a reply in plain text after the one to STARTTLS")
         if reply.code == CLOSING:
             self.state = State.CLOSED
             self._waiting.clear()
@@ -193,10 +242,16 @@ class SmtpClient:
             self._answered(self._waiting.popleft(), reply)
 
     def _answered(self, sent: _Sent, reply: Reply) -> None:
-        if (reply.code // 100 == 3) != (sent is _Sent.DATA and reply.positive):
+        authenticates = sent in (_Sent.AUTH, _Sent.RESPONSE)
+        if reply.code // 100 == 3 and not (sent is _Sent.DATA or authenticates):
             raise RemoteProtocolError(f"reply {reply.code} does not answer {sent.name}")
+        if reply.code // 100 == 2 and sent is _Sent.DATA:
+            raise RemoteProtocolError(f"reply {reply.code} does not answer DATA")
         if sent is _Sent.MESSAGE:
             self._message_answered()
+        elif authenticates:
+            self.state = State.AUTH if reply.code // 100 == 3 else State.READY
+            self.authenticated = self.authenticated or reply.code // 100 == 2
         elif reply.positive:
             self._accepted(sent, reply)
 

@@ -38,9 +38,9 @@ class Extensions:
         return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
 
     @property
-    def auth(self) -> frozenset[str]:
-        """Return the AUTH mechanisms the server takes, in upper case."""
-        return frozenset(self.keywords.get("AUTH", "").upper().split())
+    def xforward(self) -> frozenset[str]:
+        """Return the XFORWARD attributes the server takes."""
+        return frozenset(self.keywords.get("XFORWARD", "").upper().split())
 
     @property
     def xclient(self) -> frozenset[str]:
@@ -48,9 +48,10 @@ class Extensions:
         return frozenset(self.keywords.get("XCLIENT", "").upper().split())
 
     @property
-    def xforward(self) -> frozenset[str]:
-        """Return the XFORWARD attributes the server takes."""
-        return frozenset(self.keywords.get("XFORWARD", "").upper().split())
+    def auth(self) -> frozenset[str]:
+        """Return the AUTH mechanisms the server offers; the old spelling `AUTH=LOGIN` counts."""
+        texts = [f"{keyword} {parameters}" for keyword, parameters in self.keywords.items() if keyword[:4] == "AUTH"]
+        return frozenset(word for text in texts for word in text.upper().replace("=", " ").split()[1:])
 
 
 @lru_cache(maxsize=16)

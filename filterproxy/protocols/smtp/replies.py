@@ -54,6 +54,8 @@ TLS_UNAVAILABLE = Reply.of(454, "4.7.0", "TLS not available due to temporary rea
 RELAY_DENIED = Reply.of(554, "5.7.1", "Relay access denied")
 UNAUTHORISED_PIPELINING = Reply.of(554, "5.5.0", "Commands sent without waiting for the reply")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Too many recipients")
+ONE_RECIPIENT = Reply.of(452, "4.5.3", "One recipient at a time, please send to this one again")
+ANOTHER_NEXT_HOP = Reply.of(452, "4.5.3", "This recipient needs a transaction of its own, please send again")
 NO_INTERNATIONAL_ADDRESSES = Reply.of(553, "5.6.7", "Internationalized addresses are not supported here")
 
 TOO_LARGE = Reply.of(552, "5.3.4", "Message size exceeds the limit")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.replies import Refused
@@ -94,22 +94,33 @@ def _ip_address(text: str) -> str:
 
 def xforward_commands(attributes: Mapping[str, str], offered: Collection[str]) -> list[bytes]:
     """Return the XFORWARD commands, without line ends, that tell a next hop the attributes it offered to take."""
+    return _commands(b"XFORWARD", ATTRIBUTES, attributes, offered)
+
+
+def xclient_commands(attributes: Mapping[str, str], offered: Collection[str]) -> list[bytes]:
+    """Return the XCLIENT commands, without line ends, for the attributes that the next hop offered to take."""
+    return _commands(b"XCLIENT", CLIENT_ATTRIBUTES, attributes, offered)
+
+
+def _commands(
+    verb: bytes, names: Iterable[str], attributes: Mapping[str, str], offered: Collection[str]
+) -> list[bytes]:
     commands: list[bytes] = []
-    line = b"XFORWARD"
-    for name in ATTRIBUTES:
+    line = verb
+    for name in names:
         if name not in attributes or name not in offered:
             continue
         word = b" " + name.encode("ascii") + b"=" + _encoded(name, attributes[name])
         if len(line) + len(word) > _LINE_LIMIT:
             commands.append(line)
-            line = b"XFORWARD"
+            line = verb
         line += word
-    return [*commands, line] if line != b"XFORWARD" else commands
+    return [*commands, line] if line != verb else commands
 
 
 def _encoded(name: str, value: str) -> bytes:
     if not value:
         return _UNAVAILABLE.encode("ascii")
-    encoded = encode_xtext(f"IPV6:{value}" if name == "ADDR" and ":" in value else value)
+    encoded = encode_xtext(f"IPV6:{value}" if name in ("ADDR", "DESTADDR") and ":" in value else value)
     # A value of many escapes fits into no command; half of it would be a lie.
     return encoded if len(encoded) <= _LINE_LIMIT - len("XFORWARD SOURCE=") else _UNAVAILABLE.encode("ascii")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from filterproxy.config.models import SmtpListener as SmtpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client as SessionClient
@@ -217,13 +216,6 @@ class TestDrain:
 
 
 class TestConfig:
-    @pytest.mark.parametrize("scheme", ["lmtp", "smtps"])
-    def test_next_hops_we_cannot_reach_yet_are_refused(self, scheme: str) -> None:
-        with pytest.raises(ValueError, match="not available in this version"):
-            SmtpConfig.model_validate(
-                {"type": "smtp", "address": "127.0.0.1:25", "next_hop": f"{scheme}://127.0.0.1:24"}
-            )
-
     async def test_what_the_pipeline_is_told(self) -> None:
         for settings, wanted in (
             ({}, (True, Action.ADD_HEADER, Action.ADD_HEADER, "spamassassin")),

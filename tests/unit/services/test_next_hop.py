@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import NextHop as NextHopConfig
+from filterproxy.config.endpoints import builtin_providers, endpoint
+from filterproxy.config.next_hop import NextHop as NextHopConfig
 from filterproxy.core.errors import NextHopError
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.commands import Path as MailPath
-from filterproxy.services import next_hop as module
 from filterproxy.services.alarm import Alarm
 from filterproxy.services.next_hop import NextHop, NextHopConnection
 from tests.dialogs.smtp_peers import Sink, sink
@@ -43,10 +43,8 @@ class Transport(asyncio.Transport):
 
 
 def connection(**settings: object) -> tuple[NextHopConnection, Transport]:
-    made, transport = (
-        NextHopConnection(NextHopConfig.model_validate({"address": "127.0.0.1:1", **settings})),
-        Transport(),
-    )
+    config = NextHopConfig.model_validate({"address": "127.0.0.1:1", **settings})
+    made, transport = NextHopConnection(endpoint(config, builtin_providers(), Path())), Transport()
     made.connection_made(transport)
     return made, transport
 
@@ -96,12 +94,11 @@ async def test_a_whole_transaction() -> None:
         assert hop.commands[-1] == b"QUIT"
 
 
-async def test_quit_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_quit_waits_for_nobody() -> None:
     async with sink() as hop:
         hop.answers["QUIT"] = asyncio.Event().wait
-        service = next_hop(hop)
+        service = next_hop(hop, quit_timeout="50ms")
         made = await service.connect()
-        monkeypatch.setattr(module, "_QUIT_TIMEOUT", 0.05)
         service.release(made)
         async with asyncio.timeout(5):
             while made.alive:
@@ -173,18 +170,16 @@ class TestPool:
                     await asyncio.sleep(0)
             assert await service.connect() is not made
 
-    async def test_an_old_one_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_MAX_AGE", 0.0)
+    async def test_an_old_one_is_not(self) -> None:
         async with sink() as hop:
-            service = next_hop(hop, pool_size=1)
+            service = next_hop(hop, pool_size=1, max_age=0)
             made = await service.connect()
             service.release(made)
             assert await service.connect() is not made
 
-    async def test_an_idle_one_is_not_kept_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_IDLE_TIME", 0.05)
+    async def test_an_idle_one_is_not_kept_for_long(self) -> None:
         async with sink() as hop:
-            service = next_hop(hop, pool_size=1)
+            service = next_hop(hop, pool_size=1, idle_timeout="50ms")
             service.release(await service.connect())
             async with asyncio.timeout(5):
                 await hop.quiet.wait()

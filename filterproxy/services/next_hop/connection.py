@@ -1,4 +1,4 @@
-"""The connection to the next hop: an asyncio shell around `protocols.smtp.client`.
+"""One connection to a next hop: an asyncio shell around `protocols.smtp.client`.
 
 The rule: whatever goes wrong on the way becomes a NextHopError; what the next hop answers is a Reply, nobody's error.
 """
@@ -6,87 +6,31 @@ The rule: whatever goes wrong on the way becomes a NextHopError; what the next h
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
-from filterproxy.config.models import NextHop as NextHopConfig
+from filterproxy.config.endpoints import Endpoint
 from filterproxy.core.errors import NextHopError, RemoteProtocolError
 from filterproxy.core.reply import Reply
+from filterproxy.core.session import Tls
 from filterproxy.protocols.smtp.client import SmtpClient, State
 from filterproxy.protocols.smtp.commands import Path
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.parameters import Parameter
-from filterproxy.protocols.smtp.xforward import xforward_commands
+from filterproxy.protocols.smtp.xforward import xclient_commands, xforward_commands
 from filterproxy.services.alarm import Alarm
+
+if TYPE_CHECKING:
+    from filterproxy.services.next_hop.hop import Hop
 
 P = ParamSpec("P")
 
+Trace = Callable[[str, str], None]
+
 _CHUNK = 256 * 1024
-_QUIT_TIMEOUT = 5.0
-# The next hop's processes are not ours to keep busy with nothing, nor to keep from a reload for ever.
-_IDLE_TIME = 5.0
-_MAX_AGE = 300.0
-
-
-class NextHop:
-    """One next hop as configured: opens connections, and keeps up to `pool_size` idle ones for a moment.
-
-    `hostname` gives our EHLO name; a reload may change it.
-    """
-
-    def __init__(self, config: NextHopConfig, hostname: Callable[[], str]) -> None:
-        self.address = str(config.address)
-        self._config = config
-        self._hostname = hostname
-        self._idle: list[NextHopConnection] = []
-
-    async def connect(self) -> NextHopConnection:
-        """Return a connection that is ready for a transaction; raise NextHopError."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.ready:
-                connection.resume()
-                return connection
-        return await self.open()
-
-    async def open(self) -> NextHopConnection:
-        """Return a new connection that is ready for a transaction; raise NextHopError."""
-        connection = NextHopConnection(self._config)
-        try:
-            await self._reach(connection)
-            await connection.hello(self._hostname())
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
-
-    def release(self, connection: NextHopConnection) -> None:
-        """Take back a connection: kept when all went well on it and there is room, else closed as its state allows."""
-        self._idle = [idle for idle in self._idle if idle.ready]
-        if connection.reusable and len(self._idle) < self._config.pool_size:
-            connection.rest()
-            self._idle.append(connection)
-        else:
-            connection.quit()
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().quit()
-
-    async def _reach(self, connection: NextHopConnection) -> None:
-        loop, address = asyncio.get_running_loop(), self._config.address
-        try:
-            async with asyncio.timeout(self._config.connect_timeout):
-                if address.path:
-                    await loop.create_unix_connection(lambda: connection, address.path)
-                else:
-                    await loop.create_connection(lambda: connection, address.host, address.port)
-        except TimeoutError:
-            raise NextHopError("no connection in time", stage="connect") from None
-        except OSError as error:
-            raise NextHopError(f"cannot connect: {error.strerror or error}", stage="connect") from error
+_HIDDEN = "(not shown)"
 
 
 class NextHopConnection(asyncio.Protocol):
@@ -94,15 +38,23 @@ class NextHopConnection(asyncio.Protocol):
 
     `reused` tells that a transaction has ended on it: it may have been closed by the next hop while it waited.
     `clean` tells that nothing was refused on it: an MTA slows down and cuts sessions with many errors.
+    `bound` tells that it speaks for one client (its AUTH or XCLIENT), and so for no other ever.
+    `trace` hears the dialogue: `>`, `<` or `-` (ourselves) and a line, secrets left out.
 
     Replies are queued as they come, so nothing is lost when the greeting is here before the connection's maker is.
     """
 
-    def __init__(self, config: NextHopConfig) -> None:
+    def __init__(self, endpoint: Endpoint, trace: Trace | None = None) -> None:
         self.reused = False
         self.clean = True
-        self._config = config
-        self._client = SmtpClient()
+        self.bound = False
+        self.tls: Tls | None = None
+        self.hop: Hop | None = None
+        self.endpoint = endpoint
+        self._config = endpoint.settings
+        self._trace = trace
+        self._hostname = ""
+        self._client = SmtpClient(lmtp=endpoint.lmtp)
         self._transport: asyncio.Transport | None = None
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -118,6 +70,21 @@ class NextHopConnection(asyncio.Protocol):
         return self._client.extensions
 
     @property
+    def name(self) -> str:
+        """Return the server's address, for the log."""
+        return str(self.endpoint.address)
+
+    @property
+    def lmtp(self) -> bool:
+        """Tell whether a message gets a reply for each recipient."""
+        return self.endpoint.lmtp
+
+    @property
+    def authenticated(self) -> bool:
+        """Tell whether AUTH has succeeded on it."""
+        return self._client.authenticated
+
+    @property
     def alive(self) -> bool:
         """Tell whether the connection can still be used, as far as we know."""
         return not self._broken and self._client.state is not State.CLOSED
@@ -130,7 +97,8 @@ class NextHopConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Tell whether another session may use the connection."""
-        return self.ready and self.clean and asyncio.get_running_loop().time() - self._opened < _MAX_AGE
+        young = asyncio.get_running_loop().time() - self._opened < self._config.max_age
+        return self.ready and self.clean and not self.bound and young
 
     @property
     def in_transaction(self) -> bool:
@@ -142,11 +110,87 @@ class NextHopConnection(asyncio.Protocol):
         greeting = await self._reply("connect", self._config.command_timeout)
         if not greeting.positive:
             raise self._fail(f"refuses us: {greeting}", "connect")
-        reply = await self._ask("ehlo", self._client.ehlo, hostname)
-        if reply.code // 100 == 5:
-            reply = await self._ask("ehlo", self._client.helo, hostname)
+        self._hostname = hostname
+        await self.hello_again()
+
+    async def hello_again(self) -> None:
+        """Say EHLO as before: what was said earlier does not count after STARTTLS and XCLIENT."""
+        reply = await self._ask("ehlo", self._client.ehlo, self._hostname)
+        if reply.code // 100 == 5 and not self.lmtp:
+            reply = await self._ask("ehlo", self._client.helo, self._hostname)
         if not reply.positive:
             raise self._fail(f"refuses us: {reply}", "ehlo")
+
+    async def starttls(self) -> Reply:
+        """Ask for TLS; after a positive reply only `start_tls` may follow."""
+        return await self._ask("tls", self._client.starttls)
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Shake hands; raise OSError (ssl.SSLError) when TLS does not come about."""
+        assert self._transport is not None
+        transport = await asyncio.get_running_loop().start_tls(
+            self._transport,
+            self,
+            context,
+            server_hostname=server_name,
+            ssl_handshake_timeout=self._config.tls_timeout,
+            ssl_shutdown_timeout=self._config.quit_timeout,
+        )
+        if transport is None or self._broken:
+            raise ConnectionResetError("the connection was closed")
+        self._transport = transport
+        self._client.tls_started()
+        self.note_tls()
+
+    def note_tls(self) -> None:
+        """Remember which TLS the connection has, if any."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if tls is not None:
+            self.tls = Tls(tls.version() or "", (tls.cipher() or ("",))[0])
+            self._show("-", f"{self.tls.version} {self.tls.cipher}, certificate {self._certificate()}")
+
+    async def auth(self, argument: bytes, *, own: bool = False) -> Reply:
+        """Begin AUTH: a mechanism and its initial response; the reply may be a 334, which `auth_response` answers.
+
+        Unless the credentials are the configured ones (`own`) the connection serves this client only from now on.
+        """
+        self.bound = self.bound or not own
+        return await self._ask("auth", self._client.auth, argument)
+
+    async def auth_response(self, line: bytes) -> Reply:
+        """Answer a 334 with a line in base64, or with `*` to give up."""
+        return await self._ask("auth", self._client.auth_response, line)
+
+    async def xclient(self, attributes: Mapping[str, str]) -> Reply | None:
+        """Speak for this client from now on, as far as the next hop takes it; return its refusal, None without.
+
+        Attributes are XCLIENT's names with texts, empty for `[UNAVAILABLE]`. The connection serves no other client.
+        """
+        self.bound = True
+        commands = xclient_commands(attributes, self.extensions.xclient)
+        for command in commands:
+            reply = await self._ask("ehlo", self._client.xclient, command)
+            if not reply.positive:
+                return reply
+        if commands:
+            await self.hello_again()
+        return None
+
+    async def begin(
+        self, attributes: Mapping[str, str], path: Path, parameters: tuple[Parameter, ...] = ()
+    ) -> tuple[Reply | None, Reply]:
+        """Tell the real client as far as the next hop takes it and begin a transaction, in one go where it allows.
+
+        Return its refusal of XFORWARD, None when there is none, and its reply to MAIL.
+        """
+        if not self.alive or "PIPELINING" not in self.extensions:
+            refusal = await self.xforward(attributes)
+            return refusal, await self.mail(path, parameters)
+        commands = xforward_commands(attributes, self.extensions.xforward)
+        octets = [self._client.xforward(command) for command in commands]
+        self._say("mail", b"".join([*octets, self._client.mail(path, parameters)]))
+        answers = [await self._reply("mail", self._config.command_timeout) for _ in range(len(commands) + 1)]
+        return next((reply for reply in answers[:-1] if not reply.positive), None), answers[-1]
 
     async def xforward(self, attributes: Mapping[str, str]) -> Reply | None:
         """Tell the real client as far as the next hop takes it; return its refusal, None when there is none."""
@@ -173,6 +217,7 @@ class NextHopConnection(asyncio.Protocol):
         if not self.alive:
             raise self._fail("closed the session", "data")
         octets = self._client.message(raw)
+        self._show(">", f"(the message, {len(octets)} octets)")
         for start in range(0, len(octets), _CHUNK):
             if self._replies:
                 return self._early_reply()
@@ -182,10 +227,23 @@ class NextHopConnection(asyncio.Protocol):
         return None
 
     async def sent(self) -> Reply:
-        """Return the reply to the message."""
+        """Return the reply to the message; on LMTP with several recipients that to the first: see `sent_each`."""
         reply = await self._reply("reply", self._config.data_timeout)
         self.reused = True
         return reply
+
+    async def sent_each(self) -> list[Reply | NextHopError]:
+        """Return what became of the message for each accepted recipient in turn; over SMTP that is one reply for all.
+
+        A recipient whose reply did not come gets the error: whether it has the message is not known.
+        """
+        outcomes: list[Reply | NextHopError] = []
+        for _ in range(self._client.recipients if self.lmtp else 1):
+            try:
+                outcomes.append(await self.sent())
+            except NextHopError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def reset(self) -> None:
         """Drop the transaction; raise NextHopError when the next hop does not agree."""
@@ -199,12 +257,12 @@ class NextHopConnection(asyncio.Protocol):
         if not (self.alive and self._client.may_quit):
             self.abort()
             return
-        self._write(self._client.quit())
-        self._alarm.set(_QUIT_TIMEOUT)
+        self._say("quit", self._client.quit())
+        self._alarm.set(self._config.quit_timeout)
 
     def rest(self) -> None:
         """Wait for the next session, not for long."""
-        self._alarm.set(_IDLE_TIME)
+        self._alarm.set(self._config.idle_timeout)
 
     def resume(self) -> None:
         """Serve again."""
@@ -226,10 +284,18 @@ class NextHopConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Queue the replies in the octets (asyncio)."""
         try:
-            self._replies.extend(self._client.receive(data))
+            replies = self._client.receive(data)
         except RemoteProtocolError as error:
             self._break(error.reason)
             self.abort()
+            return
+        self._replies.extend(replies)
+        if self._trace is not None:
+            for reply in replies:
+                self._show("<", str(reply))
+        if self._client.state is State.TLS and self._transport is not None:
+            # What comes next is the handshake.
+            self._transport.pause_reading()
         if self._client.state is State.CLOSED and self._transport is not None:
             self._transport.close()
         if self._replies:
@@ -256,7 +322,7 @@ class NextHopConnection(asyncio.Protocol):
     async def _ask(self, stage: str, command: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> Reply:
         """Send a command and return its reply, or the 421 that came before it."""
         if self.alive:
-            self._write(command(*args, **kwargs))
+            self._say(stage, command(*args, **kwargs))
         elif not self._replies:
             raise self._fail(self._broken or "closed the session", stage)
         return await self._reply(stage, self._config.command_timeout)
@@ -268,6 +334,27 @@ class NextHopConnection(asyncio.Protocol):
         if reply.positive:
             raise error
         return reply
+
+    def _say(self, stage: str, octets: bytes) -> None:
+        """Write command lines; what belongs to AUTH is not shown."""
+        if self._trace is not None:
+            lines = octets.decode("utf-8", "replace").splitlines()
+            for line in lines:
+                self._show(">", _without_secret(line) if stage == "auth" else line)
+        self._write(octets)
+
+    def _show(self, direction: str, text: str) -> None:
+        if self._trace is not None:
+            for line in text.splitlines():
+                self._trace(direction, line)
+
+    def _certificate(self) -> str:
+        """Return whom the server's certificate names; known only when it was checked."""
+        certificate = self._transport.get_extra_info("peercert") if self._transport is not None else None
+        if not certificate:
+            return "not checked"
+        names = ", ".join(value for _, value in certificate.get("subjectAltName", ()))
+        return f"for {names} until {certificate.get('notAfter', '?')}, checked"
 
     def _write(self, octets: bytes) -> None:
         if self._transport is not None and not self._broken:
@@ -320,3 +407,9 @@ class NextHopConnection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _without_secret(line: str) -> str:
+    """Return an AUTH command with its mechanism only, and nothing of a response."""
+    words = line.split(" ")
+    return " ".join([*words[:2], _HIDDEN][: max(len(words), 2)]) if words[0] == "AUTH" else _HIDDEN
