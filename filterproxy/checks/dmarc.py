@@ -7,10 +7,13 @@ message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from filterproxy.config.models import ActionWord
+from filterproxy.core.action import Action
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
 from filterproxy.core.outcome import Status
@@ -48,12 +51,25 @@ _FORGIVEN = Symbol(
     "DMARC_FORGIVEN", 0.0, "The domain in From is not authenticated, but was when a trusted forwarder (ARC) saw it"
 )
 
+_MAX_DOMAIN = 100  # in a reply
+
 
 class DmarcConfig(CheckConfig):
     """Keys of `checks.dmarc`."""
 
     authenticated: bool = Field(False, description="Run for mail of authenticated users.")
     local: bool = Field(False, description="Run for mail from local_networks.")
+    actions: dict[Literal["none", "quarantine", "reject"], ActionWord] = Field(
+        {},
+        description="Actions forced for mail that fails, by its owner's policy (`reject: reject`); none: scores decide.",
+    )
+
+    @field_validator("actions")
+    @classmethod
+    def _no_pass(cls, value: dict[str, Action]) -> dict[str, Action]:
+        if Action.NO_ACTION in value.values():
+            raise ValueError("'no action' would let spoofed mail pass all other checks; leave the policy out instead")
+        return value
 
 
 class DmarcCheck(Check[DmarcConfig]):
@@ -67,6 +83,10 @@ class DmarcCheck(Check[DmarcConfig]):
     config_type = DmarcConfig
     stage = Stage.MESSAGE
     after = frozenset({"spf", "dkim", "arc"})
+
+    def forced_actions(self) -> Mapping[str, Action]:
+        """Return the actions of `checks.dmarc.actions` by symbol."""
+        return {_FAILED[Policy[policy.upper()]].name: action for policy, action in self.config.actions.items()}
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the one DMARC symbol of the message."""
@@ -182,4 +202,7 @@ def _result(
         properties.append(("policy.dmarc", policy.name.lower()))
     properties += more
     options = tuple(text for text in (domain, reason) if text)
-    return SymbolResult(symbol.name, options=options, method=MethodResult("dmarc", word, tuple(properties), reason))
+    method = MethodResult("dmarc", word, tuple(properties), reason)
+    # The word DMARC lets the sender's people find the cause (RFC 9989 on rejecting messages).
+    reply = f"DMARC policy of {domain[:_MAX_DOMAIN]}" if word == "fail" else ""
+    return SymbolResult(symbol.name, options=options, method=method, reply=reply)

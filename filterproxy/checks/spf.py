@@ -15,6 +15,7 @@ from filterproxy.core.check import Check, CheckConfig, Stage
 from filterproxy.core.envelope import domain_of
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
+from filterproxy.message.domains import ascii_domain
 from filterproxy.services.spf_evaluator import SpfResult, evaluate
 
 _SYMBOLS = {
@@ -35,6 +36,7 @@ _HELO_SYMBOLS = {
     "permerror": Symbol("SPF_HELO_PERMERROR", 0.2, "The name in HELO has a broken SPF record"),
 }
 _SHARE_OF_TIME = 0.9
+_MAX_DOMAIN = 60  # in a reply
 
 
 class SpfConfig(CheckConfig):
@@ -42,6 +44,9 @@ class SpfConfig(CheckConfig):
 
     authenticated: bool = Field(False, description="Run for mail of authenticated users.")
     local: bool = Field(False, description="Run for mail from local_networks.")
+    explanation: bool = Field(
+        True, description="A refusal because of SPF_FAIL tells the sender what the domain's owner published (`exp=`)."
+    )
 
 
 class SpfCheck(Check[SpfConfig]):
@@ -61,11 +66,27 @@ class SpfCheck(Check[SpfConfig]):
             self._evaluate(transaction, mail_from), self._evaluate(transaction, _postmaster(transaction.helo))
         )
         if not sender:
-            return [_result(_SYMBOLS, helo or SpfResult("none", ""), "smtp.helo", transaction.helo)]
-        results = [_result(_SYMBOLS, sender, "smtp.mailfrom", mail_from)]
+            return [self._result(_SYMBOLS, helo or SpfResult("none", ""), "smtp.helo", transaction)]
+        results = [self._result(_SYMBOLS, sender, "smtp.mailfrom", transaction)]
         if helo and helo.result in _HELO_SYMBOLS:
-            results.append(_result(_HELO_SYMBOLS, helo, "smtp.helo", transaction.helo))
+            results.append(self._result(_HELO_SYMBOLS, helo, "smtp.helo", transaction))
         return results
+
+    def _result(
+        self, symbols: dict[str, Symbol], found: SpfResult, name: str, transaction: Transaction
+    ) -> SymbolResult:
+        value = transaction.helo if name == "smtp.helo" else transaction.envelope.mail_from or ""
+        method = MethodResult("spf", found.result, ((name, value),), found.explanation or found.reason)
+        options = tuple(text for text in (found.domain, found.reason) if text)
+        reply = self._reply(found, transaction.client.address) if found.result == "fail" else ""
+        return SymbolResult(symbols[found.result].name, options=options, method=method, reply=reply)
+
+    def _reply(self, found: SpfResult, client: str) -> str:
+        """Return what a refusal says; a text of the domain's owner is marked as theirs (RFC 7208 section 6.2)."""
+        domain = ascii_domain(found.domain)[:_MAX_DOMAIN]
+        text = f"SPF of {domain} does not allow {client}"
+        explained = found.explanation and self.config.explanation
+        return f"{text}; {domain} explains: {found.explanation}" if explained else text
 
     async def _evaluate(self, transaction: Transaction, identity: str) -> SpfResult | None:
         if not identity:
@@ -87,9 +108,3 @@ class SpfCheck(Check[SpfConfig]):
 def _postmaster(helo: str) -> str:
     """Return the HELO identity as an address, empty when the name cannot have a record."""
     return f"postmaster@{helo}" if "." in helo and not helo.startswith("[") else ""
-
-
-def _result(symbols: dict[str, Symbol], found: SpfResult, name: str, value: str) -> SymbolResult:
-    method = MethodResult("spf", found.result, ((name, value),), found.explanation or found.reason)
-    options = tuple(text for text in (found.domain, found.reason) if text)
-    return SymbolResult(symbols[found.result].name, options=options, method=method)

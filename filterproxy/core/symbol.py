@@ -30,20 +30,23 @@ class SymbolResult:
 
     `weight` multiplies the symbol's score (a Bayes probability of 0.7 fires with 0.7); `options` say what was
     seen (a domain, an address) and may hold untrusted text. `method` is the RFC 8601 result this firing stands
-    for, when it stands for one: it becomes part of Authentication-Results and is what DMARC reads.
+    for, when it stands for one: it becomes part of Authentication-Results and is what DMARC reads. `reply` is what the
+    client is told when this symbol forces a refusal, instead of its description: printable ASCII.
     """
 
     name: str
     weight: float = 1.0
     options: tuple[str, ...] = ()
     method: MethodResult | None = None
+    reply: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredSymbol:
-    """A fired symbol with the score it contributed (0 included) and its description."""
+    """A fired symbol with the score it contributed (0 included), its description and its text for a reply."""
 
     name: str
     score: float
     options: tuple[str, ...]
     description: str
+    reply: str = ""

@@ -110,12 +110,13 @@ def _outcome_result(outcome: CheckOutcome) -> tuple[SymbolResult, ...]:
 def _scored(result: SymbolResult, policy: ScoringPolicy) -> ScoredSymbol:
     symbol = policy.symbols.get(result.name)
     score = policy.score_of(result.name) * result.weight
-    return ScoredSymbol(result.name, score + 0.0, result.options, symbol.description if symbol else "")
+    return ScoredSymbol(result.name, score + 0.0, result.options, symbol.description if symbol else "", result.reply)
 
 
 def _merge(first: ScoredSymbol, second: ScoredSymbol) -> ScoredSymbol:
     options = tuple(dict.fromkeys((*first.options, *second.options)))
-    return ScoredSymbol(first.name, max(first.score, second.score, key=abs), options, first.description)
+    score, reply = max(first.score, second.score, key=abs), first.reply or second.reply
+    return replace(first, score=score, options=options, reply=reply)
 
 
 def _forced(symbols: tuple[ScoredSymbol, ...], policy: ScoringPolicy) -> tuple[str, Action] | None:

@@ -11,6 +11,7 @@ from filterproxy.core.scan_result import ScanResult
 
 Mode = Literal["enforce", "observe"]
 
+_MAX_REASON = 320  # a reply line holds 512 octets (RFC 5321 section 4.5.3.1.5)
 _REFUSALS = (Action.SOFT_REJECT, Action.REJECT)
 
 
@@ -67,4 +68,6 @@ def failure_reply(message_id: str) -> Reply:
 
 def _reason(result: ScanResult) -> str:
     forced = next((item for item in result.symbols if item.name == result.forced_by), None)
-    return f"Message rejected: {forced.description[:120]}" if forced and forced.description else "Spam message rejected"
+    text = (forced.reply or forced.description)[:_MAX_REASON] if forced else ""
+    text = text.encode("ascii", "replace").decode()  # other text needs SMTPUTF8
+    return f"Message rejected: {text}" if text else "Spam message rejected"

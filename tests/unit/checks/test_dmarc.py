@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from filterproxy.checks.dmarc import DmarcCheck, DmarcConfig
+from filterproxy.core.action import Action
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.outcome import CheckOutcome, Status
 from filterproxy.core.symbol import SymbolResult
@@ -100,6 +101,18 @@ async def test_helo_counts_for_the_null_sender_only():
 async def test_the_policy_is_told():
     (result,) = await inspect("reject.example")
     assert result.method.property("policy.dmarc") == "reject"
+    assert result.reply == "DMARC policy of reject.example"
+
+
+def test_policies_become_actions_when_told_so():
+    assert DmarcCheck(DmarcConfig(), make_context()).forced_actions() == {}
+    config = DmarcConfig.model_validate({"actions": {"reject": "reject", "quarantine": "add_header"}})
+    assert DmarcCheck(config, make_context()).forced_actions() == {
+        "DMARC_POLICY_REJECT": Action.REJECT,
+        "DMARC_POLICY_QUARANTINE": Action.ADD_HEADER,
+    }
+    with pytest.raises(ValueError, match="leave the policy out"):
+        DmarcConfig.model_validate({"actions": {"none": "no action"}})
 
 
 @pytest.mark.parametrize(

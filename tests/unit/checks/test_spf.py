@@ -86,6 +86,40 @@ async def test_an_explanation_is_safe_text():
     assert "\r" not in evil.method.reason and "\n" not in evil.method.reason
 
 
+@pytest.mark.parametrize(
+    ("mail_from", "reply"),
+    [
+        (
+            "a@clear.example",
+            "SPF of clear.example does not allow 203.0.113.1; clear.example explains: "
+            "203.0.113.1 may not send for clear.example",
+        ),
+        ("a@example.org", "SPF of example.org does not allow 203.0.113.1"),
+        ("a@soft.example", ""),
+        ("a@bücher.example", "SPF of xn--bcher-kva.example does not allow 203.0.113.1"),
+    ],
+)
+async def test_a_refusal_says_why(mail_from, reply):
+    assert (await inspect(client="203.0.113.1", mail_from=mail_from, helo="x"))[0].reply == reply
+
+
+async def test_the_owners_explanation_can_be_left_out():
+    check = SpfCheck(SpfConfig(explanation=False), make_context(resolver=FakeResolver(TABLE)))
+    (found,) = await check.inspect(make_transaction(client="203.0.113.1", mail_from="a@clear.example", helo="x"))
+    assert found.reply == "SPF of clear.example does not allow 203.0.113.1"
+
+
+@pytest.mark.parametrize(
+    "text", [b"a\r\n250 ok", b"\xff\x00\x1b[31m", b"%{c} " + b"x" * 400, b"y" * 511, "grüße ‮".encode(), b"%{p}"]
+)
+async def test_any_explanation_makes_one_short_line(text):
+    table = {("evil.example", "TXT"): [b"v=spf1 -all exp=x.evil.example"], ("x.evil.example", "TXT"): [text]}
+    check = SpfCheck(SpfConfig(), make_context(resolver=FakeResolver(table)))
+    (found,) = await check.inspect(make_transaction(client="2001:db8::1", mail_from="a@evil.example", helo="x"))
+    assert found.name == "SPF_FAIL"
+    assert found.reply.isascii() and found.reply.isprintable() and len(found.reply) < 320
+
+
 async def test_a_chain_of_slow_zones_is_a_temperror():
     class Silent:
         async def resolve(self, name, rtype):

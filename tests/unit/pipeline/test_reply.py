@@ -53,6 +53,13 @@ def test_a_forced_reject_says_why_on_one_line():
     assert reply == "554 5.7.1 Message rejected: Sender is on the deny list  250 ok (id 4ABC)"
 
 
+def test_a_forced_reject_gives_the_symbols_own_reason():
+    symbol = ScoredSymbol("SPF_FAIL", 0, (), "a description", "SPF of é.example forbids it; \x07" + "x" * 600)
+    reply = str(reply_for(Action.REJECT, ScanResult(Action.REJECT, 0, 6, 15, (symbol,), forced_by="SPF_FAIL"), "4ABC"))
+    assert reply.startswith("554 5.7.1 Message rejected: SPF of ?.example forbids it;  xxx")
+    assert len(reply) < 400
+
+
 @pytest.mark.parametrize("delivery", [PROXY, MILTER, CONTENT_FILTER, DISCARDING])
 def test_a_failed_check_puts_mail_off_and_never_marks_or_discards_it(delivery):
     assert effective_action(Action.SOFT_REJECT, delivery, "enforce", failed=True) is Action.SOFT_REJECT
