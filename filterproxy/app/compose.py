@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from filterproxy.app.empty_store import EmptyStore
+from filterproxy.app.profiles import make_profiles
 from filterproxy.config.loader import Loaded, load
 from filterproxy.config.models import Dns
 from filterproxy.config.paths import find_config
+from filterproxy.config.yaml_loader import KeyPath
 from filterproxy.core.check import CheckConfig, CheckContext
 from filterproxy.core.errors import ConfigError
 from filterproxy.core.ports import Clock, Resolver, ScanPool, Site, Store
@@ -121,10 +123,12 @@ def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
         )
 
     checks = build(types, loaded.checks, context)
+    policy = make_policy(loaded, checks, types)
     return Pipeline(
         checks,
-        make_policy(loaded, checks, types),
+        policy,
         _options(loaded),
+        profiles=make_profiles(loaded.settings.profiles, policy),
         clock=services.clock,
         scan_pool=services.scan_pool,
         recorder=Recorder(services.log, services.metrics, services.history, services.clock),
@@ -151,16 +155,19 @@ def make_policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringP
 def _refuse_unknown_symbols(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> None:
     """Raise ConfigError for a score or forced action of a symbol that no enabled or built-in check declares."""
     settings = loaded.settings
-    named = [(key, name) for key in ("scores", "force_actions") for name in getattr(settings, key)]
-    unknown = [(key, name) for key, name in named if name not in checks.symbols]
+    named: list[KeyPath] = [(key, name) for key in ("scores", "force_actions") for name in getattr(settings, key)]
+    for profile in ("authenticated", "local"):
+        scores = getattr(settings.profiles, profile).scores
+        named += [("profiles", profile, "scores", name) for name in scores]
+    unknown = [path for path in named if path[-1] not in checks.symbols]
     if not unknown:
         return
     # A score for a check that is switched off is no mistake: people switch checks off and on.
     declared = _installed_symbols(types)
-    for key, name in unknown:
-        if name not in declared:
-            hint = nearest(name, checks.symbols)
-            raise loaded.error((key, name), "no enabled check declares this symbol", hint=hint, of_key=True)
+    for path in unknown:
+        if path[-1] not in declared:
+            hint = nearest(str(path[-1]), checks.symbols)
+            raise loaded.error(path, "no enabled check declares this symbol", hint=hint, of_key=True)
 
 
 def _installed_symbols(types: CheckTypes) -> set[str]:

@@ -61,7 +61,7 @@ class DmarcConfig(CheckConfig):
     local: bool = Field(False, description="Run for mail from local_networks.")
     actions: dict[Literal["none", "quarantine", "reject"], ActionWord] = Field(
         {},
-        description="Actions forced for mail that fails, by its owner's policy (`reject: reject`); none: scores decide.",
+        description="Actions forced for mail that fails, by its owner's policy (`reject: reject`); else by score.",
     )
 
     @field_validator("actions")

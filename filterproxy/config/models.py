@@ -192,6 +192,34 @@ Thresholds = Annotated[dict[ActionWord, float], AfterValidator(_no_threshold_for
 ForcedActions = dict[str, ActionWord]
 
 
+class Profile(Model):
+    """What becomes of mail of our own; which checks run for it is each check's `authenticated` and `local`."""
+
+    actions: Thresholds | None = Field(None, description="Thresholds instead of the general `actions`.")
+    scores: dict[str, FiniteFloat] = Field({}, description="Scores by symbol, laid over the general `scores`.")
+    headers: Literal["always", "spam", "never"] = Field("spam", description="When verdict fields are added.")
+    authentication_results: bool = Field(True, description="Add Authentication-Results.")
+
+
+class AuthenticatedProfile(Profile):
+    """Mail of users who authenticated to us or to the MTA."""
+
+    smtp_auth: bool = Field(False, description="Authentication-Results names the user, besides `auth=pass`.")
+
+
+class LocalProfile(Profile):
+    """Mail from local_networks without authentication."""
+
+    authentication_results: bool = Field(False, description="Add Authentication-Results.")
+
+
+class ProfileSettings(Model):
+    """The profiles of our own mail."""
+
+    authenticated: AuthenticatedProfile = Field(AuthenticatedProfile(), description="Mail of authenticated users.")
+    local: LocalProfile = Field(LocalProfile(), description="Mail from local_networks.")
+
+
 DEFAULT_CHECKS: tuple[str, ...] = (
     *("spf", "dkim", "dmarc", "arc", "iprev", "helo", "own_domain"),
     *("bayes", "rules", "gtube"),
@@ -258,6 +286,9 @@ class Settings(Model):
     scores: dict[str, FiniteFloat] = Field({}, description="Scores by symbol, instead of the symbols' own.")
     force_actions: ForcedActions = Field(
         default={}, validate_default=True, description="Actions that a symbol forces, whatever the score."
+    )
+    profiles: ProfileSettings = Field(
+        ProfileSettings(), description="How mail of authenticated users and from local_networks is treated."
     )
     # Without this key the default set runs; a `checks` key replaces the whole set (installed is not enabled).
     checks: dict[str, dict[str, Any] | None] = Field(

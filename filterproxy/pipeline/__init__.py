@@ -3,6 +3,7 @@
 from filterproxy.pipeline.edits import HeaderEdits
 from filterproxy.pipeline.pipeline import Pipeline, PipelineOptions, Scan, Verdict
 from filterproxy.pipeline.policy import ScoringPolicy, decide
+from filterproxy.pipeline.profile import Profile, Profiles
 from filterproxy.pipeline.record import Recorder
 from filterproxy.pipeline.registry import CheckSet, build, discover
 from filterproxy.pipeline.reply import Delivery
@@ -13,6 +14,8 @@ __all__ = [
     "HeaderEdits",
     "Pipeline",
     "PipelineOptions",
+    "Profile",
+    "Profiles",
     "Recorder",
     "Scan",
     "ScoringPolicy",

@@ -18,6 +18,7 @@ from filterproxy.core.transaction import Transaction
 from filterproxy.pipeline.authentication_results import authentication_results_value, carries_authserv_id
 from filterproxy.pipeline.edits import HeaderEdits
 from filterproxy.pipeline.header_fields import field_spans
+from filterproxy.pipeline.profile import Profile
 
 VERDICT_FIELDS = frozenset(
     {
@@ -37,26 +38,25 @@ def verdict_edits(
     action: Action,
     *,
     hostname: str,
-    profile: str,
+    fields: str,
     subject: str,
+    profile: Profile,
 ) -> HeaderEdits:
-    """Return the edits for a message that is passed on with this effective action.
-
-    Mail of our own users (authenticated or local) carries a verdict to the outside only when it is spam.
-    """
-    outbound = bool(transaction.user) or transaction.local
+    """Return the edits for a message that is passed on with this effective action; `fields` names their set."""
     insert: list[tuple[str, str]] = []
-    if not outbound:
-        insert.append(("Authentication-Results", authentication_results_value(hostname, result.authentication)))
-    if not outbound or result.is_spam:
-        insert += _spamassassin(result, hostname) if profile == "spamassassin" else _rspamd(result, transaction)
+    if profile.authentication_results:
+        results = profile.results(transaction, result.authentication)
+        insert.append(("Authentication-Results", authentication_results_value(hostname, results)))
+    if profile.marks == "always" or (profile.marks == "spam" and result.is_spam):
+        insert += _spamassassin(result, hostname) if fields == "spamassassin" else _rspamd(result, transaction)
     change: list[tuple[str, int, str]] = []
     if action is Action.REWRITE_SUBJECT:
         _rewrite_subject(raw, subject, change, insert)
-    return HeaderEdits(_to_remove(raw, hostname), tuple(change), tuple(insert))
+    return HeaderEdits(forged_fields(raw, hostname), tuple(change), tuple(insert))
 
 
-def _to_remove(raw: bytes, hostname: str) -> tuple[tuple[str, int], ...]:
+def forged_fields(raw: bytes, hostname: str) -> tuple[tuple[str, int], ...]:
+    """Return the fields, as (name, occurrence), that only we may write and that came with the message."""
     found = []
     for span in field_spans(raw):
         if span.name in VERDICT_FIELDS or (

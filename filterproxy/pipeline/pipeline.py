@@ -5,6 +5,7 @@ The rule: `finish` never raises; when the filter itself cannot decide, the admin
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,8 +19,9 @@ from filterproxy.core.symbol import SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
 from filterproxy.pipeline.edits import HeaderEdits
-from filterproxy.pipeline.headers import verdict_edits
+from filterproxy.pipeline.headers import forged_fields, verdict_edits
 from filterproxy.pipeline.policy import ScoringPolicy, decide
+from filterproxy.pipeline.profile import Profile, Profiles
 from filterproxy.pipeline.record import Recorder
 from filterproxy.pipeline.registry import CheckSet, defect_symbol
 from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for
@@ -70,9 +72,11 @@ class Pipeline:
         clock: Clock,
         scan_pool: ScanPool,
         recorder: Recorder,
+        profiles: Profiles | None = None,
     ) -> None:
         self.checks = checks
         self.policy = policy
+        self.profiles = profiles or Profiles.standard(policy)
         self.options = options
         self.clock = clock
         self.scan_pool = scan_pool
@@ -125,7 +129,7 @@ class Scan:
         except Exception as error:  # noqa: BLE001 - a bug of ours must not become the sender's bounce
             self.cancel()
             self._pipeline.recorder.failure(self.id, error)
-            return self._failure()
+            return self._failure(raw)
 
     async def scan(self, raw: bytes) -> ScanResult:
         """Run the checks on the whole message and decide; may raise what a bug of ours raises."""
@@ -137,7 +141,7 @@ class Scan:
         if len(message.raw) > options.pool_size:
             await self._pipeline.scan_pool.run(_parse, message)
         outcomes = await self._runner.finish(options.deadline - (self._pipeline.clock.monotonic() - began))
-        result = decide((*outcomes, _structure(message)), self._pipeline.policy)
+        result = decide((*outcomes, _structure(message)), self._profile().policy)
         return replace(result, seconds=self._pipeline.clock.monotonic() - self._started)
 
     def record(self, verdict: Verdict, reply: str) -> None:
@@ -157,14 +161,20 @@ class Scan:
             _as_marked(result, action),
             action,
             hostname=options.hostname,
-            profile=self._delivery.header_profile,
+            fields=self._delivery.header_profile,
             subject=options.subject,
+            profile=self._profile(),
         )
         return Verdict(action, None, edits, result)
 
-    def _failure(self) -> Verdict:
+    def _profile(self) -> Profile:
+        return self._pipeline.profiles.of(self._transaction)
+
+    def _failure(self, raw: bytes) -> Verdict:
         if self._pipeline.options.failure_policy == "accept":
-            return Verdict(Action.NO_ACTION)
+            # Unscanned, but a forged verdict or Authentication-Results of ours must not get through even so.
+            with suppress(Exception):
+                return Verdict(Action.NO_ACTION, edits=HeaderEdits(forged_fields(raw, self._pipeline.options.hostname)))
         return Verdict(Action.SOFT_REJECT, failure_reply(self.id))
 
 

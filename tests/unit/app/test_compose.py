@@ -33,13 +33,44 @@ async def test_settings_reach_the_policy(tmp_path: Path) -> None:
         assert opened.site.offline
 
 
+async def test_our_own_mail_has_its_profiles(tmp_path: Path) -> None:
+    text = (
+        "actions: {add_header: 2, reject: 2000}\nchecks: {gtube: {}}\nforce_actions: {GTUBE: no action}\n"
+        "profiles:\n  authenticated: {actions: {reject: 900}, headers: never, smtp_auth: true}\n"
+        "  local: {scores: {GTUBE: 1}, headers: always}\n"
+    )
+    async with open_pipeline(write_config(tmp_path, text), offline=True) as opened:
+        profiles = opened.pipeline.profiles
+        assert profiles.outside.policy is opened.pipeline.policy
+        assert profiles.authenticated.policy.thresholds == {Action.REJECT: 900.0}
+        assert (profiles.authenticated.marks, profiles.authenticated.names_user) == ("never", True)
+        assert profiles.local.policy.thresholds == {Action.ADD_HEADER: 2.0, Action.REJECT: 2000.0}
+        assert profiles.local.policy.score_of("GTUBE") == 1.0
+        assert (profiles.local.marks, profiles.local.authentication_results) == ("always", False)
+
+
+async def test_the_same_message_is_judged_by_its_profile(tmp_path: Path) -> None:
+    text = (
+        "checks: {gtube: {}}\nforce_actions: {}\nscores: {GTUBE: 5}\nactions: {add_header: 4}\n"
+        "profiles: {authenticated: {actions: {reject: 5}}, local: {scores: {GTUBE: 0}}}\n"
+    )
+    async with open_pipeline(write_config(tmp_path, text), offline=True) as opened:
+        actions = []
+        for sender in ({}, {"user": "anna"}, {"local": True}):
+            scan = opened.pipeline.begin(make_transaction(**sender), Delivery("test"))
+            actions.append((await scan.scan(GTUBE)).score)
+        assert actions == [5.0, 5.0, 0.0]
+
+
 async def test_a_check_whose_failure_asks_for_a_soft_reject_is_known_to_the_policy(tmp_path: Path) -> None:
     text = "checks: {gtube: {on_failure: soft reject}, helo: {}}\n"
     async with open_pipeline(write_config(tmp_path, text), offline=True) as opened:
         assert opened.pipeline.policy.soft_reject_on_failure == {"gtube"}
 
 
-@pytest.mark.parametrize("key", ["scores: {GTUEB: 3}", "force_actions: {GTUEB: reject}"])
+@pytest.mark.parametrize(
+    "key", ["scores: {GTUEB: 3}", "force_actions: {GTUEB: reject}", "profiles: {local: {scores: {GTUEB: 3}}}"]
+)
 async def test_a_symbol_that_nobody_declares_is_an_error_with_its_place(tmp_path: Path, key: str) -> None:
     path = write_config(tmp_path, f"{key}\nchecks: {{gtube: {{}}}}\n")
     with pytest.raises(ConfigError) as raised:

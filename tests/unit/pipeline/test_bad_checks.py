@@ -118,6 +118,15 @@ async def test_a_bug_in_the_pipeline_follows_the_failure_policy(monkeypatch):
         assert verdict.result is None
 
 
+async def test_forged_fields_go_even_when_the_pipeline_fails(monkeypatch):
+    monkeypatch.setattr("filterproxy.pipeline.pipeline.decide", lambda *_: 1 / 0)
+    raw = b"Authentication-Results: mx.example.org; dkim=pass\r\nX-Spam-Status: No\r\n" + RAW
+    pipeline = make_pipeline(Good, failure_policy="accept")
+    verdict = await pipeline.begin(make_transaction(raw), Delivery("smtp")).finish(raw)
+    assert verdict.action is Action.NO_ACTION
+    assert verdict.edits.apply(raw) == RAW
+
+
 def test_the_timer_never_outlives_the_program():
     """The interpreter resets signal handlers before it ends; a timer still ticking would kill it."""
     program = (

@@ -8,6 +8,7 @@ from filterproxy.core.action import Action
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.scan_result import ScanResult
 from filterproxy.core.symbol import ScoredSymbol
+from filterproxy.pipeline import Profile, Profiles, ScoringPolicy
 from filterproxy.pipeline.headers import verdict_edits
 from filterproxy.testing import make_transaction
 
@@ -17,18 +18,21 @@ SYMBOLS = (
     ScoredSymbol("B_RULE", 4.0, (), "Something else"),
 )
 SPAM = ScanResult(Action.ADD_HEADER, 6.5, 6.0, 15.0, SYMBOLS, (MethodResult("spf", "pass", (("smtp.helo", "h"),)),))
+POLICY = ScoringPolicy({Action.ADD_HEADER: 6.0, Action.REJECT: 15.0})
 HAM = ScanResult(Action.NO_ACTION, -0.4, 6.0, 15.0)
 
 
-def edit(result, *, raw=RAW, action=None, profile="spamassassin", subject="***SPAM*** %s", **transaction):
+def edit(result, *, raw=RAW, action=None, fields="spamassassin", subject="***SPAM*** %s", profile=None, **transaction):
+    sent = make_transaction(raw, **transaction)
     return verdict_edits(
         raw,
-        make_transaction(raw, **transaction),
+        sent,
         result,
         action or result.action,
         hostname="mx.example.org",
-        profile=profile,
+        fields=fields,
         subject=subject,
+        profile=profile or Profiles.standard(POLICY).of(sent),
     )
 
 
@@ -50,16 +54,16 @@ def test_ham_has_a_status_and_no_flag():
 
 
 def test_the_rspamd_profile():
-    fields = dict(edit(SPAM, profile="rspamd").insert)
+    fields = dict(edit(SPAM, fields="rspamd").insert)
     assert fields["X-Spam"] == "Yes"
     assert fields["X-Rspamd-Action"] == "add header"
     assert fields["X-Rspamd-Queue-Id"] == "4TEST"
     assert fields["X-Spamd-Result"].startswith("default: False [6.50 / 15.00];\n\tB_RULE(4.00)[];\n\tA_RULE(2.50)[")
 
 
-@pytest.mark.parametrize("profile", ["spamassassin", "rspamd"])
-def test_untrusted_text_never_makes_a_field(profile):
-    edited = edit(SPAM, profile=profile).apply(RAW)
+@pytest.mark.parametrize("fields", ["spamassassin", "rspamd"])
+def test_untrusted_text_never_makes_a_field(fields):
+    edited = edit(SPAM, fields=fields).apply(RAW)
     header = edited.partition(b"\r\n\r\n")[0]
     assert not any(line.startswith(b"X-Evil") for line in header.split(b"\r\n"))
 
@@ -78,9 +82,28 @@ def test_inbound_copies_of_our_fields_and_forged_authentication_results_go():
 
 
 def test_our_own_users_mail_is_marked_only_when_it_is_spam():
-    assert edit(HAM, user="anna").insert == ()
+    assert edit(HAM, local=True).insert == ()
+    assert edit(HAM, user="anna").insert == (("Authentication-Results", "mx.example.org;\n\tauth=pass"),)
     assert "Authentication-Results" not in dict(edit(SPAM, local=True).insert)
     assert dict(edit(SPAM, local=True).insert)["X-Spam-Flag"] == "YES"
+
+
+def test_a_profile_says_what_our_own_users_mail_carries():
+    named = Profile(POLICY, marks="always", names_user=True)
+    fields = dict(edit(HAM, user="anna@example.org", profile=named).insert)
+    assert fields["Authentication-Results"] == "mx.example.org;\n\tauth=pass smtp.auth=anna@example.org"
+    assert fields["X-Spam-Status"].startswith("No, ")
+    silent = Profile(POLICY, marks="never", authentication_results=False)
+    assert edit(SPAM, user="anna", profile=silent).insert == ()
+    odd = dict(edit(HAM, user='a"; dkim=pass\r\nX: 1', profile=named).insert)["Authentication-Results"]
+    assert odd == 'mx.example.org;\n\tauth=pass smtp.auth="a\\"; dkim=pass??X: 1"'
+
+
+def test_a_user_is_one_even_inside_local_networks():
+    profiles = Profiles.standard(POLICY)
+    assert profiles.of(make_transaction(b"", user="anna", local=True)) is profiles.authenticated
+    assert profiles.of(make_transaction(b"", local=True)) is profiles.local
+    assert profiles.of(make_transaction(b"")) is profiles.outside
 
 
 @pytest.mark.parametrize(
