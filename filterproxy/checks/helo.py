@@ -26,6 +26,7 @@ _MATCH = Symbol("HELO_MATCH", 0.0, "The name in HELO has the client's address")
 _NOT_FOUND = Symbol("HELO_NOT_FOUND", 0.8, "The name in HELO does not exist in DNS")
 _NOT_FQDN = Symbol("HELO_NOT_FQDN", 0.8, "The name in HELO has no domain")
 _SYNTAX = Symbol("HELO_SYNTAX", 1.0, "HELO holds neither a host name nor an address literal")
+_TEMPERROR = Symbol("HELO_TEMPERROR", 0.0, "The name in HELO could not be looked up: DNS did not answer")
 _US = Symbol("HELO_IS_US", 3.0, "The client calls itself by our own name or domain")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\Z")
@@ -42,7 +43,7 @@ class HeloCheck(Check[HeloConfig]):
     """Syntax, address literals, our own names, existence."""
 
     name = "helo"
-    symbols = (_BARE_IP, _LITERAL, _LITERAL_MISMATCH, _MATCH, _NOT_FOUND, _NOT_FQDN, _SYNTAX, _US)
+    symbols = (_BARE_IP, _LITERAL, _LITERAL_MISMATCH, _MATCH, _NOT_FOUND, _NOT_FQDN, _SYNTAX, _TEMPERROR, _US)
     config_type = HeloConfig
     stage = Stage.HELO
 
@@ -85,5 +86,7 @@ class HeloCheck(Check[HeloConfig]):
         )
         if any(parse_ip(record) == client for record in answer.records):
             return _MATCH
-        missing = (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
-        return _NOT_FOUND if answer.status in missing and alternative.status in missing else None
+        found = {answer.status, alternative.status}
+        if DnsStatus.FOUND in found and answer.status is not DnsStatus.TEMPERROR:
+            return None
+        return _TEMPERROR if DnsStatus.TEMPERROR in found else _NOT_FOUND

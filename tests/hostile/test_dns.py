@@ -8,6 +8,9 @@ import time
 
 import pytest
 
+from filterproxy.checks.dnslists import DnsListsCheck, DnsListsConfig
+from filterproxy.checks.helo import HeloCheck
+from filterproxy.checks.iprev import IprevCheck
 from filterproxy.checks.spf import SpfCheck
 from filterproxy.core.ports import DnsStatus
 from filterproxy.services.resolver import DnsResolver, wire
@@ -160,6 +163,46 @@ async def test_what_dns_does_arrives_in_the_symbols(behaviour, word):
         await resolver.close()
     words = {result.method.result for result in results if result.method and result.method.method == "spf"}
     assert words == {word}
+
+
+LISTED = {
+    "name": "t",
+    "zone": "bl.example",
+    "query": ["client"],
+    "codes": {"127.0.0.2": {"symbol": "T_BL", "score": 4}},
+}
+CLIENT_ZONES = {
+    "1.2.0.192.in-addr.arpa": {"PTR": ["example.org"]},
+    "example.org": {"A": ["192.0.2.1"]},
+    "2.0.0.127.bl.example": {"A": ["127.0.0.2"]},
+    "1.2.0.192.bl.example": {"A": ["127.0.0.2"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "symbols"),
+    [
+        (dns_server.SERVFAIL, {"HELO_TEMPERROR", "IPREV_TEMPERROR", "DNSLISTS_UNAVAILABLE"}),
+        (dns_server.TIMEOUT, {"HELO_TEMPERROR", "IPREV_TEMPERROR", "DNSLISTS_UNAVAILABLE"}),
+        (Behaviour(truncated=True, no_tcp=True), {"HELO_TEMPERROR", "IPREV_TEMPERROR", "DNSLISTS_UNAVAILABLE"}),
+        (dns_server.NXDOMAIN, {"HELO_NOT_FOUND", "IPREV_NONE"}),
+        (dns_server.WRONG_ID_FIRST, {"HELO_MATCH", "IPREV_PASS", "T_BL"}),
+        (dns_server.TRUNCATED, {"HELO_MATCH", "IPREV_PASS", "T_BL"}),
+        (dns_server.slow(0.05), {"HELO_MATCH", "IPREV_PASS", "T_BL"}),
+    ],
+)
+async def test_the_checks_of_a_client_keep_do_not_know_and_does_not_exist_apart(behaviour, symbols):
+    names = ("1.2.0.192.in-addr.arpa", "example.org", "1.2.0.192.bl.example")
+    with DnsServer(CLIENT_ZONES, behaviours=dict.fromkeys(names, behaviour)) as server:
+        resolver = DnsResolver([(server.host, server.port)], FakeClock(), timeout=TIMEOUT)
+        context = make_context(resolver=resolver)
+        lists = DnsListsCheck(DnsListsConfig(lists=[LISTED]), context)
+        checks = [HeloCheck(HeloCheck.config_type(), context), IprevCheck(IprevCheck.config_type(), context), lists]
+        transaction = make_transaction(client="192.0.2.1", helo="example.org")
+        found = await asyncio.gather(*(check.inspect(transaction) for check in checks))
+        await lists.close()
+        await resolver.close()
+    assert {result.name for results in found for result in results} == symbols
 
 
 async def test_many_questions_to_a_silent_zone_cost_one_timeout():
