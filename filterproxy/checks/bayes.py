@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from filterproxy.classifier.autolearn import AutolearnConfig, choose
+from filterproxy.classifier.background import BackgroundLearner
 from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
 from filterproxy.classifier.learner import probability
@@ -19,8 +21,9 @@ from filterproxy.classifier.selection import Selection
 from filterproxy.classifier.site_model import SiteModel, open_site_model
 from filterproxy.classifier.threshold import BASE
 from filterproxy.config.paths import resolve_data
-from filterproxy.core.check import Check, CheckConfig, CheckContext
+from filterproxy.core.check import CheckConfig, CheckContext, Evidence, LearningCheck
 from filterproxy.core.errors import CheckError, ConfigError
+from filterproxy.core.scan_result import Autolearn, ScanResult
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds, Size
@@ -34,6 +37,9 @@ class BayesConfig(CheckConfig):
     reasons: int = Field(3, ge=0, le=20, description="How many of the strongest words for and against are shown.")
     refresh: Seconds = Field(1.0, gt=0, description="How often to look whether `models use` chose another model.")
     pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are scored off the event loop.")
+    autolearn: AutolearnConfig = Field(
+        AutolearnConfig(), description="Learning without anybody's label, by what the other checks say; off by default."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Opinion:
     options: tuple[str, ...]
 
 
-class BayesCheck(Check[BayesConfig]):
+class BayesCheck(LearningCheck[BayesConfig]):
     """Fires BAYES_SPAM or BAYES_HAM with a weight by probability and evidence, else BAYES_UNSURE."""
 
     name = "bayes"
@@ -63,6 +69,9 @@ class BayesCheck(Check[BayesConfig]):
         self._path = self._selection.configured
         self._model: SiteModel | None = None
         self._looked = context.clock.monotonic()
+        self._learner = BackgroundLearner(
+            lambda: self._path, site.state_dir, context.scan_pool, context.log, config.autolearn.max_waiting
+        )
 
     async def start(self) -> None:
         """Map the model; raise ConfigError when it is missing or unusable."""
@@ -79,7 +88,8 @@ class BayesCheck(Check[BayesConfig]):
         return (self._path, self._model) if self._model is not None else None
 
     async def close(self) -> None:
-        """Let the model go."""
+        """Learn what still waits, and let the model go."""
+        await self._learner.close()
         self._model = None
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
@@ -102,8 +112,9 @@ class BayesCheck(Check[BayesConfig]):
         self._looked = now
         try:
             path = self._selection.current()
-            if path == self._path:
+            if path == self._path and self._model.is_current():
                 return
+            is_new = path != self._path
             self._path = path
             model = await self.context.scan_pool.run(self._open, path)
         except ConfigError as error:
@@ -111,7 +122,29 @@ class BayesCheck(Check[BayesConfig]):
             return
         if self._path == path:
             self._model = model
-            self.context.log.info("using the model %s", path)
+            if is_new:
+                self.context.log.info("using the model %s", path)
+
+    @property
+    def autolearns(self) -> bool:
+        """Tell whether `autolearn` is enabled."""
+        return self.config.autolearn.enabled
+
+    def choose_class(self, transaction: Transaction, result: ScanResult, evidence: Sequence[Evidence]) -> Autolearn:
+        """Return as what the message is to be learned; see filterproxy.classifier.autolearn."""
+        config, message = self.config.autolearn, transaction.message
+        if message is None or message.truncated or self._model is None or result.forced_by or result.failed_by:
+            return Autolearn.NO
+        if (transaction.user and not config.authenticated) or (transaction.local and not config.local):
+            return Autolearn.NO
+        chosen = choose(config, evidence, (symbol.name for symbol in result.symbols), self._model.learned)
+        if chosen is not Autolearn.NO and self._learner.is_full:
+            return Autolearn.FAILED
+        return chosen
+
+    def learn_later(self, transaction: Transaction, chosen: Autolearn) -> None:
+        """Queue the message; it is learned in the scan pool."""
+        self._learner.add(transaction.require_message().raw, chosen is Autolearn.SPAM)
 
     def _open(self, path: Path) -> SiteModel:
         return open_site_model(path, self.context.site.state_dir, self._warn)

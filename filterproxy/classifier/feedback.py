@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from filterproxy.classifier.model_file import load
 from filterproxy.classifier.reading import features_of
 from filterproxy.classifier.site_files import LayeredState, SiteFiles
 from filterproxy.core.errors import FilterproxyError
-from filterproxy.message import message_digest
+from filterproxy.message import earlier_forms, message_digest
 
 LOG_NAME = "learned.db"
 
@@ -54,14 +54,13 @@ class Feedback:
     def __init__(self, model: Path, state_dir: Path, now: Callable[[], float] = time.time) -> None:
         self._stored, self._files, self._now = load(model), SiteFiles.of(state_dir), now
         with _state_errors(state_dir):
-            tables = self._files.tables(self._stored, writable=True)
+            self._files.tables(self._stored, writable=True)
             with self._files.locked():
-                layers = {view: self._layer(view) for view in VIEWS}
-                self._arrays = SiteArrays(tables, layers, self._files.counts(writable=True))
+                self._map()
                 self._log = LearnLog(self._files.folder / LOG_NAME)
+                self._files.adopt(self._files.folder / LOG_NAME)
                 self._journal = Journal(self._files.folder / "journal")
                 self._recover()
-        self._model = self._make_model()
 
     def __enter__(self) -> Feedback:
         return self
@@ -69,14 +68,29 @@ class Feedback:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log; what was learned is on disk already."""
         self._log.close()
 
-    def learn(self, raw: bytes, is_spam: bool) -> Outcome:
-        """Learn a message as spam or ham, unless that is already so; correct it when it was learned as the other."""
+    def learn(self, raw: bytes, is_spam: bool, *, automatic: bool = False) -> Outcome:
+        """Learn a message as spam or ham, unless that is already so; correct it when it was learned as the other.
+
+        `automatic` says that nobody labelled it: such a message never corrects, and is corrected also when later hops
+        have put their trace fields on top of it.
+        """
+        earlier = None if automatic else self._forget_automatic(raw)
+        outcome = self._learn(raw, is_spam, automatic)
+        if earlier is None or outcome is not Outcome.LEARNED:
+            return outcome
+        return Outcome.ALREADY if earlier == is_spam else Outcome.CORRECTED
+
+    def _learn(self, raw: bytes, is_spam: bool, automatic: bool) -> Outcome:
         digest, features = message_digest(raw), features_of(raw)
         with self._change() as counts:
             row = self._log.find(digest)
-            if row is not None and row.is_spam == is_spam:
+            if row is not None and (automatic or row.is_spam == is_spam):
                 return Outcome.ALREADY
             with self._journaled(f"{digest} {int(is_spam)}", features):
                 if row is not None:
@@ -85,11 +99,28 @@ class Feedback:
                 learned = self._model.learn(features, is_spam)
                 counts.count(is_spam)
                 self._arrays.counts.set(counts, self._model.ham_scores.count)
-                self._log.put(digest, Row(is_spam, self._now(), learned.gradients))
+                self._log.put(digest, Row(is_spam, self._now(), learned.gradients), automatic=automatic)
         return Outcome.LEARNED if row is None else Outcome.CORRECTED
 
     def forget(self, raw: bytes) -> Outcome:
         """Undo the learning of a message."""
+        automatic = self._forget_automatic(raw)
+        outcome = self._forget(raw)
+        return outcome if automatic is None else Outcome.FORGOTTEN
+
+    def _forget_automatic(self, raw: bytes) -> bool | None:
+        """Forget the message as it was scanned, if it was learned then; return whether that was as spam."""
+        if not self._log.has_automatic():
+            return None
+        for form in (raw, *earlier_forms(raw)):
+            digest = message_digest(form)
+            if self._log.is_automatic(digest):
+                row = self._log.find(digest)
+                self._forget(form)
+                return row.is_spam if row else None
+        return None
+
+    def _forget(self, raw: bytes) -> Outcome:
         digest, features = message_digest(raw), features_of(raw)
         with self._change() as counts:
             row = self._log.find(digest)
@@ -106,6 +137,9 @@ class Feedback:
     def _change(self) -> Iterator[Examples]:
         """Hold the lock, with the numbers as other processes left them; the caller changes what it is given."""
         with _state_errors(self._files.folder), self._files.locked():
+            if self._files.tables_id(self._stored) != self._tables_id:
+                self._files.build(self._stored)
+                self._map()
             self._recover()
             self._files.drop_other_tables(self._stored)
             counts, base = self._arrays.counts.learned(), self._stored.examples
@@ -131,6 +165,14 @@ class Feedback:
         else:
             self._journal.undo(self._arrays, tables=checksum == self._stored.checksum)
 
+    def _map(self) -> None:
+        """Map the files under the lock; another process may have removed the tables since, or everything."""
+        layers = {view: self._layer(view) for view in VIEWS}
+        tables = self._files.map_tables(self._stored, writable=True)
+        self._arrays = SiteArrays(tables, layers, self._files.counts(writable=True))
+        self._tables_id = self._files.tables_id(self._stored)
+        self._model = self._make_model()
+
     def _layer(self, view: str) -> Floats:
         layer = self._files.layer(view, writable=True)
         assert layer is not None
@@ -146,6 +188,15 @@ class Feedback:
             for view in VIEWS
         }
         return Model(learners, Examples(), self._arrays.counts.ham_scores())
+
+
+def learned_automatically(state_dir: Path) -> Examples:
+    """Return how many messages are learned that nobody labelled; raises FeedbackError."""
+    file = SiteFiles.of(state_dir).folder / LOG_NAME
+    if not file.exists():
+        return Examples()
+    with _state_errors(state_dir), closing(LearnLog(file)) as log:
+        return log.automatic_counts()
 
 
 @contextmanager

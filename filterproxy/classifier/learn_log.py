@@ -6,6 +6,8 @@ The rule: a row is there exactly while its message counts in the tables; it hold
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ CREATE TABLE IF NOT EXISTS learned (
     raw REAL NOT NULL, text REAL NOT NULL, words REAL NOT NULL
 ) WITHOUT ROWID
 """
+# Those of them that nobody labelled.
+_AUTOMATIC = "CREATE TABLE IF NOT EXISTS automatic (digest TEXT PRIMARY KEY) WITHOUT ROWID"
 _BUSY_SECONDS = 30.0
 
 
@@ -37,6 +41,7 @@ class LearnLog:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
+        self._connection.execute(_AUTOMATIC)
 
     def find(self, digest: str) -> Row | None:
         """Return the row of a message, None when it is not learned."""
@@ -44,21 +49,52 @@ class LearnLog:
         row = self._connection.execute(query, (digest,)).fetchone()
         return Row(bool(row[0]), row[1], tuple(row[2:])) if row else None
 
-    def put(self, digest: str, row: Row) -> None:
-        """Add a message, or replace what was known of it."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)",
-            (digest, int(row.is_spam), row.learned_at, *row.gradients),
-        )
+    def put(self, digest: str, row: Row, *, automatic: bool = False) -> None:
+        """Add a message, or replace what was known of it; `automatic` says that nobody labelled it."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)",
+                (digest, int(row.is_spam), row.learned_at, *row.gradients),
+            )
+            self._connection.execute("DELETE FROM automatic WHERE digest = ?", (digest,))
+            if automatic:
+                self._connection.execute("INSERT INTO automatic VALUES (?)", (digest,))
 
     def remove(self, digest: str) -> None:
         """Remove a message."""
-        self._connection.execute("DELETE FROM learned WHERE digest = ?", (digest,))
+        with self._transaction():
+            self._connection.execute("DELETE FROM learned WHERE digest = ?", (digest,))
+            self._connection.execute("DELETE FROM automatic WHERE digest = ?", (digest,))
+
+    def has_automatic(self) -> bool:
+        """Tell whether there is any message that nobody labelled."""
+        return self._connection.execute("SELECT 1 FROM automatic LIMIT 1").fetchone() is not None
+
+    def is_automatic(self, digest: str) -> bool:
+        """Tell whether a message was learned that nobody labelled."""
+        found = self._connection.execute("SELECT 1 FROM automatic WHERE digest = ?", (digest,)).fetchone()
+        return found is not None
+
+    def automatic_counts(self) -> Examples:
+        """Return how many messages of each class nobody labelled."""
+        query = "SELECT is_spam, count(*) FROM automatic JOIN learned USING (digest) GROUP BY is_spam"
+        rows = dict(self._connection.execute(query).fetchall())
+        return Examples(rows.get(1, 0), rows.get(0, 0))
 
     def counts(self) -> Examples:
         """Return how many messages of each class are learned."""
         rows = dict(self._connection.execute("SELECT is_spam, count(*) FROM learned GROUP BY is_spam").fetchall())
         return Examples(rows.get(1, 0), rows.get(0, 0))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""

@@ -88,9 +88,16 @@ class SiteFiles:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock: one writer at a time; raises OSError when the folder cannot be written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.adopt(self.folder.parent)
+            self.adopt(self.folder)
+        lock = self.folder / "lock"
+        is_new = not lock.exists()
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         try:
+            if is_new:
+                self.adopt(lock)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
@@ -98,30 +105,40 @@ class SiteFiles:
 
     def counts(self, *, writable: bool) -> Counts:
         """Return what was learned here, mapped."""
-        return Counts(_map(self.folder / "learned-counts.f4", (_COUNTS + WINDOW,), writable))
+        return Counts(self._map(self.folder / "learned-counts.f4", (_COUNTS + WINDOW,), writable))
 
     def layer(self, view: str, *, writable: bool) -> Floats | None:
         """Return the learned records of a view, mapped; None when nothing was learned and it is not to be written."""
         file = self.folder / f"learned-{view}.f4"
         if not writable and not file.exists():
             return None
-        return _map(file, (1 << TABLE_BITS[view], len(COLUMNS)), writable)
+        return self._map(file, (1 << TABLE_BITS[view], len(COLUMNS)), writable)
 
     def tables(self, stored: StoredModel, *, writable: bool) -> dict[str, Floats]:
         """Return what scoring reads, mapped, one array a view; made first when it is not there."""
-        folder = self.folder / stored.checksum[:_NAME_LENGTH]
-        if not folder.is_dir():
+        if not self.tables_folder(stored).is_dir():
             with self.locked():
-                self._build(stored, folder)
-        return {view: _map(folder / f"{view}.f4", (1 << TABLE_BITS[view],), writable) for view in VIEWS}
+                self.build(stored)
+        return self.map_tables(stored, writable=writable)
+
+    def map_tables(self, stored: StoredModel, *, writable: bool) -> dict[str, Floats]:
+        """Return the tables of `tables`, which must be there."""
+        folder = self.tables_folder(stored)
+        return {view: self._map(folder / f"{view}.f4", (1 << TABLE_BITS[view],), writable) for view in VIEWS}
+
+    def tables_id(self, stored: StoredModel) -> tuple[int, int] | None:
+        """Return what changes when the tables are removed and made anew; None when they are not there."""
+        return folder_id(self.tables_folder(stored))
 
     def drop_other_tables(self, stored: StoredModel) -> None:
         """Remove the tables of other models, which will not follow what is learned now."""
         for entry in self.folder.iterdir():
-            if entry.is_dir() and entry.name != stored.checksum[:_NAME_LENGTH]:
+            if entry.is_dir() and entry != self.tables_folder(stored):
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def _build(self, stored: StoredModel, folder: Path) -> None:
+    def build(self, stored: StoredModel) -> None:
+        """Make the tables, under the lock, unless they are there."""
+        folder = self.tables_folder(stored)
         if folder.is_dir():
             return
         building = self.folder / f".building-{os.getpid()}"
@@ -129,11 +146,44 @@ class SiteFiles:
         building.mkdir()
         try:
             for view in VIEWS:
-                fold_table(stored, view, self.layer(view, writable=False)).tofile(building / f"{view}.f4")
+                file = building / f"{view}.f4"
+                fold_table(stored, view, self.layer(view, writable=False)).tofile(file)
+                self.adopt(file)
             self.counts(writable=True)
+            self.adopt(building)
             building.rename(folder)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+    def adopt(self, path: Path) -> None:
+        """Give a file that root has made to the owner of the state folder: the filter's processes are not root."""
+        if os.geteuid() == 0:
+            owner = self.folder.parent.parent.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def tables_folder(self, stored: StoredModel) -> Path:
+        """Return where the tables are."""
+        return self.folder / stored.checksum[:_NAME_LENGTH]
+
+    def _map(self, file: Path, shape: tuple[int, ...], writable: bool) -> Floats:
+        """Return a file as an array; a writable one is made, full of zeros, when it is not there."""
+        size = 4 * int(np.prod(shape))
+        if writable and not file.exists():
+            with file.open("xb") as made:
+                made.truncate(size)
+            self.adopt(file)
+        if file.stat().st_size != size:
+            raise OSError(errno.EIO, f"damaged: it should have {size} bytes", str(file))
+        return np.asarray(np.memmap(file, np.float32, "r+" if writable else "r", shape=shape))
+
+
+def folder_id(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another one made in its place; None when it is not there."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def fold_table(stored: StoredModel, view: str, layer: Floats | None = None) -> Floats:
@@ -146,14 +196,3 @@ def fold_table(stored: StoredModel, view: str, layer: Floats | None = None) -> F
     used = np.union1d(table.slots, np.flatnonzero(layer.any(axis=1)).astype(np.uint32))
     values[used] = fold(stored.options, LayeredState(table, layer).read(used))
     return values
-
-
-def _map(file: Path, shape: tuple[int, ...], writable: bool) -> Floats:
-    """Return a file as an array; a writable one is made, full of zeros, when it is not there."""
-    size = 4 * int(np.prod(shape))
-    if writable and not file.exists():
-        with file.open("xb") as made:
-            made.truncate(size)
-    if file.stat().st_size != size:
-        raise OSError(errno.EIO, f"damaged: it should have {size} bytes", str(file))
-    return np.asarray(np.memmap(file, np.float32, "r+" if writable else "r", shape=shape))

@@ -14,7 +14,7 @@ from filterproxy.classifier.features import VIEWS, Features
 from filterproxy.classifier.learner import Examples, Learner
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import StoredModel, load
-from filterproxy.classifier.site_files import Counts, SiteFiles, fold_table
+from filterproxy.classifier.site_files import Counts, SiteFiles, fold_table, folder_id
 from filterproxy.classifier.threshold import HamScores, Threshold
 
 # So many examples of the rarer class make half a certainty.
@@ -22,14 +22,20 @@ HALF_EVIDENCE = 20.0
 
 
 class SiteModel:
-    """A model for scoring; what it says follows what other processes learn."""
+    """A model for scoring; what it says follows what other processes learn.
 
-    def __init__(self, stored: StoredModel, model: Model, counts: Counts | None) -> None:
+    `is_current` tells whether its files are still those of the site: they are not when they were removed and made anew.
+    """
+
+    def __init__(
+        self, stored: StoredModel, model: Model, counts: Counts | None, is_current: Callable[[], bool] = lambda: True
+    ) -> None:
         self.model = model
         self.trust = stored.trust
         self.checksum = stored.checksum
         self.base = stored.examples
         self._counts = counts
+        self.is_current = is_current
 
     def score(self, features: Features) -> float:
         """Return the log-odds of spam by what is known now."""
@@ -78,12 +84,17 @@ def open_site_model(path: Path, state_dir: Path, warn: Callable[[str], None]) ->
     """
     stored, files = load(path), SiteFiles.of(state_dir)
     counts: Counts | None = None
+    found: tuple[int, int] | None = None
     try:
         tables = files.tables(stored, writable=False)
         counts = files.counts(writable=False)
+        found = files.tables_id(stored)
     except OSError as error:
         warn(f"using the model without what was learned here: {error.filename or state_dir}: {error.strerror}")
         tables = {view: fold_table(stored, view) for view in VIEWS}
     learners = {view: Learner(stored.options, tables[view], None) for view in VIEWS}
     ham_scores = counts.ham_scores() if counts else HamScores()
-    return SiteModel(stored, Model(learners, Examples(stored.examples.spam, stored.examples.ham), ham_scores), counts)
+    model = Model(learners, Examples(stored.examples.spam, stored.examples.ham), ham_scores)
+    # Only the name is kept: the model's records are not needed for scoring.
+    folder = files.tables_folder(stored)
+    return SiteModel(stored, model, counts, lambda: found is None or folder_id(folder) == found)

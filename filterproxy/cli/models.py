@@ -12,6 +12,7 @@ import typer
 from filterproxy.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
+    from filterproxy.classifier.learner import Examples
     from filterproxy.classifier.model_file import StoredModel
     from filterproxy.classifier.site_model import SiteModel
     from filterproxy.config.loader import Loaded
@@ -67,7 +68,7 @@ def show(
         lines += [(key, str(value)) for key, value in stored.info.items()]
         lines.append(("checksum", stored.checksum))
         if folder == selection.current():
-            lines += _site_lines(open_site_model(folder, selection.state_dir, _warn))
+            lines += _site_lines(open_site_model(folder, selection.state_dir, _warn), _automatic(selection.state_dir))
     for key, value in lines:
         sys.stdout.write(f"{escape(key, 40):<14} {escape(value, 500)}\n")
 
@@ -139,10 +140,17 @@ def _summary(stored: StoredModel) -> str:
     return f"{created}  {stored.examples.spam} spam, {stored.examples.ham} ham  {figure}"
 
 
-def _site_lines(model: SiteModel) -> list[tuple[str, str]]:
+def _automatic(state_dir: Path) -> Examples:
+    from filterproxy.classifier.feedback import learned_automatically
+
+    return learned_automatically(state_dir)
+
+
+def _site_lines(model: SiteModel, automatic: Examples) -> list[tuple[str, str]]:
     learned, threshold = model.learned, model.threshold()
     lines = [
         ("learned here", f"{learned.spam} spam, {learned.ham} ham"),
+        *([("… by itself", f"{automatic.spam} spam, {automatic.ham} ham")] if automatic.spam + automatic.ham else []),
         ("threshold", f"{threshold.value:.2f}" if threshold.informed else "none: a class has no example"),
         ("evidence", f"{model.evidence():.2f}"),
     ]

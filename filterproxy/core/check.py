@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from filterproxy.core.action import Action
 from filterproxy.core.composite import Composite
 from filterproxy.core.ports import CheckMetrics, Clock, Log, NoMetrics, Resolver, ScanPool, Site, Store
-from filterproxy.core.symbol import Symbol, SymbolResult
+from filterproxy.core.scan_result import Autolearn, ScanResult
+from filterproxy.core.symbol import ScoredSymbol, Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds
 
@@ -98,3 +99,31 @@ class Check(ABC, Generic[ConfigT]):
     @abstractmethod
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the evidence; raise CheckError when the question cannot be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A fired symbol and the check it comes from (a composite's is the check that declares it)."""
+
+    symbol: ScoredSymbol
+    check: str
+
+
+class LearningCheck(Check[ConfigT]):
+    """A check that can learn a message from what the others said of it (autolearn)."""
+
+    @property
+    def autolearns(self) -> bool:
+        """Tell whether the configuration wants it; when it does not, nothing of this is ever called."""
+        return False
+
+    @abstractmethod
+    def choose_class(self, transaction: Transaction, result: ScanResult, evidence: Sequence[Evidence]) -> Autolearn:
+        """Return as what the message is to be learned; must return at once.
+
+        `evidence` leaves out this check's own symbols and every composite that reads one of them.
+        """
+
+    @abstractmethod
+    def learn_later(self, transaction: Transaction, chosen: Autolearn) -> None:
+        """Take the message to be learned as it was chosen; called after its answer was given, must return at once."""

@@ -9,6 +9,7 @@ from filterproxy.message.html import HtmlDocument, Image, Link
 from filterproxy.message.limits import Limits
 from filterproxy.message.message import Message
 from filterproxy.message.mime import Part
+from filterproxy.message.trace_fields import earlier_forms
 from filterproxy.message.urls import Url
 from filterproxy.message.verdict_headers import is_verdict_header, message_digest, strip_verdict_headers
 from filterproxy.message.zip_directory import Member
@@ -28,6 +29,7 @@ __all__ = [
     "Part",
     "Url",
     "ascii_domain",
+    "earlier_forms",
     "is_public_suffix",
     "is_verdict_header",
     "message_digest",

@@ -53,6 +53,7 @@ class MailLog:
         seconds: float = 0.0,
         symbols: Sequence[ScoredSymbol] = (),
         note: str = "",
+        autolearn: str = "",
     ) -> None:
         """Log one scanned message; `action` is what was done here, `note` what else decided (observe, forced by …)."""
         parts = [
@@ -65,6 +66,7 @@ class MailLog:
             f"reply={value(reply)}" if reply else "",
             f"sasl_username={value(user)}" if user else "",
             f"note={value(note)}" if note else "",
+            f"autolearn={value(autolearn)}" if autolearn not in ("", "no") else "",
             f"symbols={_symbols(symbols)}",
         ]
         self._info(" ".join(part for part in parts if part))

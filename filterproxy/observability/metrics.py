@@ -97,6 +97,9 @@ class Metrics:
         )
         self._check_seconds = self._histogram("check_seconds", "Wall-clock time of a check.", _CHECK_BUCKETS, "check")
         self._symbols = self._counter("symbols", "Symbols fired.", "symbol")
+        self._autolearned = self._counter(
+            "autolearned", "Messages learned from what the checks said of them (spam, ham, failed).", "result"
+        )
 
     def _count_peers(self) -> None:
         self._sessions = self._counter("sessions", "Sessions opened.", "listener")
@@ -151,6 +154,11 @@ class Metrics:
     def symbol_fired(self, name: str) -> None:
         """Count a fired symbol; the name is a declared one."""
         self._symbols[name,].inc()
+
+    def autolearned(self, result: str) -> None:
+        """Count a message that was, or could not be, learned by itself: spam, ham or failed; `no` is not counted."""
+        if result != "no":
+            self._autolearned[result,].inc()
 
     def session_opened(self, listener: str) -> None:
         """Count a new session."""

@@ -87,7 +87,8 @@ def _status(result: ScanResult) -> str:
     word = "Yes" if result.is_spam else "No"
     required = "inf" if math.isinf(result.required_score) else f"{result.required_score:.1f}"
     return (
-        f"{word}, score={result.score:.1f} required={required}\n\ttests={tests}\n\tautolearn=no version={__version__}"
+        f"{word}, score={result.score:.1f} required={required}\n\ttests={tests}\n\t"
+        f"autolearn={result.autolearn} version={__version__}"
     )
 
 

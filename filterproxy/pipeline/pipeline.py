@@ -18,6 +18,7 @@ from filterproxy.core.scan_result import ScanResult
 from filterproxy.core.symbol import SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
+from filterproxy.pipeline.autolearn import Autolearning
 from filterproxy.pipeline.edits import HeaderEdits
 from filterproxy.pipeline.headers import forged_fields, verdict_edits
 from filterproxy.pipeline.policy import ScoringPolicy, decide
@@ -82,6 +83,7 @@ class Pipeline:
         self.scan_pool = scan_pool
         self.recorder = recorder
         self.guard = StepGuard(options.step_limit)
+        self.autolearning = Autolearning(checks, recorder.log)
 
     async def start(self) -> None:
         """Start the checks; raise ConfigError naming the one that cannot."""
@@ -125,7 +127,8 @@ class Scan:
         self._size = len(raw)
         try:
             result = await self.scan(raw)
-            return self._verdict(raw, result)
+            chosen = self._pipeline.autolearning.choose(self._transaction, result)
+            return self._verdict(raw, replace(result, autolearn=chosen))
         except Exception as error:  # noqa: BLE001 - a bug of ours must not become the sender's bounce
             self.cancel()
             self._pipeline.recorder.failure(self.id, error)
@@ -148,6 +151,8 @@ class Scan:
         """Write log line, metrics and history row; `reply` is what the client was told. Never waits."""
         seconds = self._pipeline.clock.monotonic() - self._started
         self._pipeline.recorder.message(self._transaction, verdict, self._delivery, reply, self._size, seconds)
+        if verdict.result is not None:
+            self._pipeline.autolearning.learn(self._transaction, verdict.result.autolearn)
 
     def _verdict(self, raw: bytes, result: ScanResult) -> Verdict:
         options = self._pipeline.options

@@ -51,6 +51,7 @@ class Recorder:
         self.metrics.scanned(delivery.listener, verdict.action.value, seconds)
         if result is not None:
             self._checks(transaction, result)
+            self.metrics.autolearned(result.autolearn.value)
         row = self._row(transaction, verdict, delivery, reply, size, seconds)
         self.log.scan(
             session=row.session,
@@ -71,6 +72,7 @@ class Recorder:
             seconds=seconds,
             symbols=row.symbols,
             note=_note(verdict),
+            autolearn=result.autolearn.value if result else "",
         )
         if self.history is not None:
             self.history.record(row)

@@ -1,5 +1,6 @@
 """The bayes check: which symbol, with how much weight and which reasons, and what a bad model does."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,17 @@ import pytest
 
 from filterproxy.checks.bayes import BayesCheck, BayesConfig
 from filterproxy.classifier.features import extract
-from filterproxy.classifier.feedback import Feedback
+from filterproxy.classifier.feedback import Feedback, learned_automatically
+from filterproxy.classifier.learner import Examples
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import FILE_NAME, save
 from filterproxy.classifier.selection import Selection
+from filterproxy.classifier.site_files import SiteFiles
+from filterproxy.core.action import Action
+from filterproxy.core.check import Evidence
 from filterproxy.core.errors import CheckError, ConfigError
-from filterproxy.core.symbol import SymbolResult
+from filterproxy.core.scan_result import Autolearn, ScanResult
+from filterproxy.core.symbol import ScoredSymbol, SymbolResult
 from filterproxy.message import Message
 from filterproxy.testing import (
     FakeClock,
@@ -196,3 +202,74 @@ async def test_it_keeps_its_model_when_the_chosen_one_is_bad(models: Path, tmp_p
         assert (await inspect(check, make_mail(200, True))).name == "BAYES_SPAM"
     assert len(log.lines) == 1
     assert "the model stays as it is" in log.lines[0]
+
+
+AUTOLEARN = {"autolearn": {"enabled": True, "spam_score": 5, "spam_symbols": 1, "ham_symbols": 1, "min_checks": 1}}
+
+
+def result_of(score: float, **more: object) -> tuple[ScanResult, list[Evidence]]:
+    symbol = ScoredSymbol("X", score, (), "")
+    result = ScanResult(Action.NO_ACTION, score, 6, 15, symbols=(symbol,), **more)
+    return result, [Evidence(symbol, "rules")]
+
+
+async def test_it_learns_by_itself_what_others_are_sure_about(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "empty", tmp_path, **AUTOLEARN)
+    await check.start()
+    for number in range(30):
+        transaction = make_transaction(make_mail(number, number % 2 == 0))
+        chosen = check.choose_class(transaction, *result_of(8 if number % 2 == 0 else -1))
+        assert chosen is (Autolearn.SPAM if number % 2 == 0 else Autolearn.HAM)
+        check.learn_later(transaction, chosen)
+    await check.close()
+    await check.start()
+    assert (await inspect(check, make_mail(200, True))).name == "BAYES_SPAM"
+    assert learned_automatically(tmp_path) == Examples(15, 15)
+    await check.close()
+
+
+@pytest.mark.parametrize(
+    ("sender", "more"),
+    [({"user": "alice"}, {}), ({"local": True}, {}), ({}, {"forced_by": "DENY"}), ({}, {"failed_by": "spf"})],
+)
+async def test_it_never_learns_own_users_mail_nor_forced_actions(
+    models: Path, tmp_path: Path, sender: dict[str, object], more: dict[str, object]
+) -> None:
+    check = make_check(models / "own", tmp_path, **AUTOLEARN)
+    await check.start()
+    assert check.choose_class(make_transaction(b"", **sender), *result_of(8, **more)) is Autolearn.NO
+
+
+async def test_a_full_queue_is_said(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path, autolearn={**AUTOLEARN["autolearn"], "max_waiting": 1})
+    await check.start()
+    transaction = make_transaction(make_mail(200, True))
+    check.learn_later(transaction, Autolearn.SPAM)
+    assert check.choose_class(transaction, *result_of(8)) is Autolearn.FAILED
+    await check.close()
+    assert check.choose_class(transaction, *result_of(8)) is Autolearn.NO
+
+
+async def test_what_cannot_be_learned_is_told_once(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path, **AUTOLEARN)
+    await check.start()
+    (SiteFiles.of(tmp_path).folder / "learned-raw.f4").write_bytes(b"short")
+    for number in range(3):
+        check.learn_later(make_transaction(make_mail(number, True)), Autolearn.SPAM)
+    await check.close()
+    log = check.context.log
+    assert isinstance(log, RecordingLog)
+    assert len(log.lines) == 1
+    assert "a message could not be learned: " in log.lines[0]
+
+
+async def test_it_follows_files_that_were_removed(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path)
+    await check.start()
+    shutil.rmtree(tmp_path / "bayes")
+    with Feedback(models / "own", tmp_path) as feedback:
+        feedback.learn(make_mail(200, True), is_spam=False)
+    clock = check.context.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(1)
+    assert (await inspect(check, make_mail(200, True))).name != "BAYES_SPAM"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from filterproxy.classifier.features import VIEWS, extract
-from filterproxy.classifier.feedback import Feedback, FeedbackError, Outcome
+from filterproxy.classifier.feedback import Feedback, FeedbackError, Outcome, learned_automatically
 from filterproxy.classifier.journal import Journal
 from filterproxy.classifier.learn_log import LearnLog
 from filterproxy.classifier.model import Model
@@ -144,7 +144,7 @@ def test_concurrent_learners_lose_nothing(model: Path, tmp_path: Path) -> None:
 
 def _die_while_learning(model: Path, state: Path) -> None:
     feedback = Feedback(model, state)
-    LearnLog.put = lambda *_: signal.raise_signal(signal.SIGKILL)  # type: ignore[method-assign]
+    LearnLog.put = lambda *_, **__: signal.raise_signal(signal.SIGKILL)  # type: ignore[method-assign]
     feedback.learn(make_mail(500, False), is_spam=True)
 
 
@@ -185,3 +185,50 @@ def test_damaged_state(model: Path, tmp_path: Path) -> None:
 def test_no_model(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the model"):
         Feedback(tmp_path / "none", tmp_path)
+
+
+DELIVERED = b"Return-Path: <a@example.org>\nDelivered-To: me@home.example\nReceived: from mx by store; now\n"
+
+
+def test_what_was_learned_automatically_is_corrected_as_it_was_delivered(
+    site: tuple[Feedback, SiteModel], tmp_path: Path
+) -> None:
+    feedback, scoring = site
+    raw = make_mail(50, False)
+    assert feedback.learn(raw, is_spam=True, automatic=True) is Outcome.LEARNED
+    assert learned_automatically(tmp_path).spam == 1
+    assert feedback.learn(DELIVERED + raw, is_spam=False) is Outcome.CORRECTED
+    assert (scoring.learned.spam, scoring.learned.ham) == (0, 1)
+    assert learned_automatically(tmp_path).spam == 0
+    layer = SiteFiles.of(tmp_path).layer("words", writable=False)
+    assert not layer[:, 2].any()
+
+
+def test_a_label_for_what_was_learned_automatically_is_no_second_example(site: tuple[Feedback, SiteModel]) -> None:
+    feedback, scoring = site
+    feedback.learn(make_mail(50, True), is_spam=True, automatic=True)
+    assert feedback.learn(DELIVERED + make_mail(50, True), is_spam=True) is Outcome.ALREADY
+    assert (scoring.learned.spam, scoring.learned.ham) == (1, 0)
+    assert feedback.forget(DELIVERED + make_mail(50, True)) is Outcome.FORGOTTEN
+    assert (scoring.learned.spam, scoring.learned.ham) == (0, 0)
+
+
+def test_what_somebody_labelled_is_never_changed_automatically(site: tuple[Feedback, SiteModel]) -> None:
+    feedback, scoring = site
+    feedback.learn(make_mail(50, False), is_spam=False)
+    assert feedback.learn(make_mail(50, False), is_spam=True, automatic=True) is Outcome.ALREADY
+    assert (scoring.learned.spam, scoring.learned.ham) == (0, 1)
+
+
+def test_a_learner_follows_tables_that_were_made_anew(model: Path, tmp_path: Path) -> None:
+    with Feedback(model, tmp_path) as feedback:
+        feedback.learn(make_mail(50, False), is_spam=True)
+        (tmp_path / "other").mkdir()
+        save(tmp_path / "other" / FILE_NAME, Model.empty(), {})
+        with Feedback(tmp_path / "other", tmp_path) as other:
+            other.learn(make_mail(51, True), is_spam=True)
+        scoring = open_site_model(model, tmp_path, pytest.fail)
+        before = score(scoring, 52, False)
+        feedback.learn(make_mail(52, False), is_spam=True)
+        assert score(scoring, 52, False) > before + 1
+        assert scoring.learned.spam == 3

@@ -23,6 +23,8 @@ def fill(metrics: Metrics) -> None:
     metrics.scanned("smtp", "reject", 3.0)
     metrics.check_done("spf", "ok", 0.001)
     metrics.symbol_fired("SPF_FAIL")
+    metrics.autolearned("spam")
+    metrics.autolearned("no")
     metrics.session_opened("smtp")
     metrics.session_opened("smtp")
     metrics.session_closed("smtp")
