@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
+from urllib.parse import unquote
 
 from filterproxy.core.envelope import domain_of
 from filterproxy.core.ports import Site
@@ -21,6 +22,7 @@ MAX_FROM = 4
 MAX_SIGNERS = 4
 MAX_ADDRESSES = 10
 _TEXT_WITH_ADDRESSES = 65_536
+_LINKS, _LONGEST_HREF = 1000, 1000
 
 _IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\]")
 _ADDRESS = re.compile(r"(?<![\w.%+-])[A-Za-z0-9._%+-]{1,64}+@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
@@ -117,8 +119,14 @@ class Subjects:
         yield from (mailbox.address for mailbox in self._transaction.require_message().addresses("reply-to"))
 
     def body_addresses(self) -> Iterator[str]:
-        text = self._transaction.require_message().text[:_TEXT_WITH_ADDRESSES]
-        yield from (match[0] for match in _ADDRESS.finditer(text))
+        """Yield the addresses that the reader is shown, and those that a click writes to."""
+        message = self._transaction.require_message()
+        yield from (match[0] for match in _ADDRESS.finditer(message.text[:_TEXT_WITH_ADDRESSES]))
+        for link in islice(chain.from_iterable(document.links for document in message.html), _LINKS):
+            scheme, _, target = link.href[:_LONGEST_HREF].strip().partition(":")
+            if scheme.lower() == "mailto":
+                found = _ADDRESS.match(unquote(target.partition("?")[0]))
+                yield from (found[0],) if found else ()
 
     def _hashed(self, addresses: Iterable[str], hash_name: str) -> Found:
         wanted: dict[str, str] = {}

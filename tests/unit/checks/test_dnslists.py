@@ -644,3 +644,14 @@ def test_a_zone_must_be_a_domain_name(zone):
 
 def test_a_zone_may_end_with_a_dot_and_have_underscores():
     DnsListsConfig(lists=[a_list(["client"], zone="_bl.Example.org.")])
+
+
+async def test_addresses_that_a_click_writes_to_are_looked_up():
+    html = (
+        b"<p>Answer <a href=' MAILTO:Drop%2BBox@free.example?subject=x'>here</a>, <a href='mailto:'>or</a> "
+        b"<a href='mailto:%00@x'>there</a></p>"
+    )
+    bench = Bench(a_list(["body_addresses"]))
+    await bench.inspect(b"Content-Type: text/html\r\n\r\n" + html)
+    wanted = {address_hash(address, "sha1") for address in ("drop+box@free.example", "drop@free.example")}
+    assert bench.asked() == {f"{digest}.bl.example" for digest in wanted}
