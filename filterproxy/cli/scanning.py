@@ -36,7 +36,7 @@ async def scan_paths(
 
     pending: list[tuple[str, asyncio.Task[ScanResult | str]]] = []
     for item in read_messages(paths):
-        pending.append((item.name, asyncio.create_task(_scan_one(opened, item, sender))))
+        pending.append((item.name, asyncio.create_task(scan_one(opened, item, sender))))
         if len(pending) >= _CONCURRENT:
             name, task = pending.pop(0)
             yield name, await task
@@ -44,7 +44,8 @@ async def scan_paths(
         yield name, await task
 
 
-async def _scan_one(opened: OpenPipeline, item: CorpusItem, sender: Sender) -> ScanResult | str:
+async def scan_one(opened: OpenPipeline, item: CorpusItem, sender: Sender) -> ScanResult | str:
+    """Return the result of one message, or why there is none."""
     from filterproxy.pipeline import Delivery
 
     if item.raw is None:
