@@ -1,7 +1,7 @@
-"""Labelled messages through all configured checks, by several processes: the rows for `rules stats` and `rules tune`.
+"""Labelled messages through all configured checks, by several processes: rows for `rules stats` and `rules tune`.
 
-The rule: rows come in the order of the index, whatever the number of processes; a message that cannot be read or scanned
-is told and left out.
+The rule: rows come in the order of the index, however many processes there are; a message that cannot be read or
+scanned is told and left out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WORTH_IT = 200
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a corpus is replayed: the configuration file, whether DNS is asked, and how many processes (0: one a core)."""
+    """How a corpus is replayed: by which configuration, whether DNS is asked, by how many processes (0: one a core)."""
 
     config: Path | None = None
     offline: bool = True
@@ -146,7 +146,7 @@ _scanner: _Scanner | None = None
 
 
 def _start(way: Way) -> None:
-    global _scanner  # noqa: PLW0603 - a process of the pool has one scanner for its whole life
+    global _scanner
     _scanner = _Scanner(way)
     atexit.register(_scanner.close)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filterproxy.cli.exit_status import ExitStatus
+from filterproxy.cli.rules_stats import stats
+from filterproxy.cli.rules_tune import tune
 
 if TYPE_CHECKING:
     from filterproxy.cli.scanning import Sender
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from filterproxy.core.errors import ConfigError
     from filterproxy.ruleset.ruleset import Hit, RuleSet
 
-app = typer.Typer(no_args_is_help=True, help="Check, test and explain the rules.")
+app = typer.Typer(no_args_is_help=True, help="Check, test, explain, measure and tune the rules.")
+app.command()(stats)
+app.command()(tune)
 
 Config = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file.")]
 Files = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -37,3 +38,9 @@ class Action(StrEnum):
 
 
 _SEVERITY = {action: rank for rank, action in enumerate(Action)}
+
+
+def action_for(score: float, thresholds: Mapping[Action, float]) -> Action:
+    """Return the harshest action whose threshold the score reaches, `no action` when it reaches none."""
+    reached = [action for action, threshold in thresholds.items() if score >= threshold]
+    return max(reached, key=lambda action: action.severity, default=Action.NO_ACTION)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from filterproxy.core.action import Action
+from filterproxy.core.action import Action, action_for
 from filterproxy.core.composite import Composite
 from filterproxy.core.outcome import CheckOutcome, Status
 from filterproxy.core.scan_result import ScanResult
@@ -51,7 +51,7 @@ def decide(outcomes: Iterable[CheckOutcome], policy: ScoringPolicy) -> ScanResul
     ended = tuple(outcomes)
     symbols = _score(ended, policy)
     score = math.fsum(symbol.score for symbol in symbols)
-    forced_by, action = _forced(symbols, policy) or ("", _from_score(score, policy.thresholds))
+    forced_by, action = _forced(symbols, policy) or ("", action_for(score, policy.thresholds))
     failed_by = _failed(ended, policy)
     if failed_by and action.severity < Action.SOFT_REJECT.severity:
         action, forced_by = Action.SOFT_REJECT, ""
@@ -122,11 +122,6 @@ def _merge(first: ScoredSymbol, second: ScoredSymbol) -> ScoredSymbol:
 def _forced(symbols: tuple[ScoredSymbol, ...], policy: ScoringPolicy) -> tuple[str, Action] | None:
     forced = [(item.name, policy.forced_actions[item.name]) for item in symbols if item.name in policy.forced_actions]
     return max(forced, key=lambda pair: pair[1].severity, default=None)
-
-
-def _from_score(score: float, thresholds: Mapping[Action, float]) -> Action:
-    reached = [action for action, threshold in thresholds.items() if score >= threshold]
-    return max(reached, key=lambda action: action.severity, default=Action.NO_ACTION)
 
 
 def _failed(outcomes: tuple[CheckOutcome, ...], policy: ScoringPolicy) -> str:

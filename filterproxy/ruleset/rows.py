@@ -5,6 +5,7 @@ The rule: a row says what fired and how strongly, never what the message said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,4 +40,4 @@ class Known:
 
 def total(row: Row, scores: Mapping[str, float]) -> float:
     """Return the message's score by these scores."""
-    return sum(scores.get(name, 0.0) * weight for name, weight in row.fired.items())
+    return math.fsum(scores.get(name, 0.0) * weight for name, weight in row.fired.items())
