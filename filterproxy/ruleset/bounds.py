@@ -59,8 +59,8 @@ def chosen(known: Mapping[str, Known], rates: Mapping[str, Rate], limits: Limits
 def bounds(score: float, rate: Rate, limits: Limits) -> Bounds:
     """Return the bounds of a score that is not 0.
 
-    What fires in the wrong class, and by more than chance, has to lose its score as far as a run may move it; where that
-    may be chance, the score is not raised.
+    What fires in the wrong class, and by more than chance, has to lose its score as far as a run may move it; where
+    that may be chance, the score does not grow.
     """
     largest = max(limits.max_score, abs(score))
     low, high = max(score - limits.max_change, -largest), min(score + limits.max_change, largest)

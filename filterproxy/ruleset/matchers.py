@@ -281,7 +281,7 @@ class _Matchers:
         for method in type(value).model_fields:
             words = getattr(value, method)
             if words is not None:
-                yield Question(partial(_result_word, method, frozenset(words)))
+                yield Question(partial(_result_word, method, frozenset(words)), "authentication")
 
     def _date(self, value: schema.DateMatch, path: KeyPath) -> Iterator[Node]:
         if value.valid is not None:

@@ -207,6 +207,12 @@ class Things:
                 break
         return tuple(seen) if number in self.count else None
 
+    def sights(self, run: Run) -> Iterator[tuple[str, str]]:
+        """Yield the key of each field and what is seen in it, for every thing that passes."""
+        for index, item in enumerate(run.facts.items(self.target)):
+            for (of, _), seen in zip(self.texts, self._passes(run, index, item) or (), strict=False):
+                yield of.key, seen
+
     def _passes(self, run: Run, index: int, item: Any) -> list[str] | None:
         seen: list[str] = []
         for of, tests in self.texts:
@@ -276,9 +282,10 @@ class Occurrences:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Anything asked of the facts that is no text."""
+    """Anything asked of the facts that is no text; `place` says of what, for people."""
 
     ask: Callable[[Facts], str | None]
+    place: str = ""
 
     def matches(self, run: Run) -> Evidence | None:
         """Return the answer."""
@@ -356,12 +363,12 @@ def number_question(read: Callable[[Facts], float | None], numbers: Numbers, lab
         number = read(facts)
         return f"{label} {number:g}" if number is not None and number in numbers else None
 
-    return Question(ask)
+    return Question(ask, label)
 
 
 def flag_question(read: Callable[[Facts], bool], wanted: bool, label: str) -> Question:
     """Return the question whether a flag of the message is set as wanted."""
-    return Question(lambda facts: label if read(facts) is wanted else None)
+    return Question(lambda facts: label if read(facts) is wanted else None, label)
 
 
 def network_question(networks: tuple[Network, ...], lists: tuple[ListFile, ...]) -> Question:
@@ -372,7 +379,7 @@ def network_question(networks: tuple[Network, ...], lists: tuple[ListFile, ...])
         listed = in_networks(address, networks) or any(item.entries.has_address(address) for item in lists)
         return address if listed else None
 
-    return Question(ask)
+    return Question(ask, "client.ip")
 
 
 def relation_question(first: str, second: str, *, same: bool) -> Question:
@@ -384,7 +391,7 @@ def relation_question(first: str, second: str, *, same: bool) -> Question:
             return None
         return min(left & right) if same else f"{min(left)} {min(right)}"
 
-    return Question(ask)
+    return Question(ask, f"{first}, {second}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -26,6 +26,7 @@ from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.nodes import Evidence, Pattern, Rule, Run
 from filterproxy.ruleset.prefilter import Places, Prefilter
 from filterproxy.ruleset.schema import Match, Samples
+from filterproxy.ruleset.sights import Sight, sights
 from filterproxy.ruleset.unaided import UnaidedExpressions
 
 # Program size times text length: up to this RE2 takes a few milliseconds even when it cannot use its automaton.
@@ -96,6 +97,12 @@ class RuleSet:
     def finish(self, work: Work) -> list[Hit]:
         """Return the rules that match; `work.slow` says when this may take long."""
         return self._matcher.finish(work)
+
+    def trace(self, transaction: Transaction, now: datetime) -> dict[str, tuple[Sight, ...]]:
+        """Return where each rule that matches saw what, in full; slower than `match`, for people who ask why."""
+        work = self.begin(transaction, now)
+        matching = [rule for rule in work.rules if rule.node.matches(work.run) is not None]
+        return {rule.name: tuple(dict.fromkeys(sights(rule.node, work.run))) for rule in matching}
 
     def unknown_symbols(self, known: Collection[str]) -> list[ConfigError]:
         """Return an error for each symbol that a composite names and neither this ruleset nor `known` has."""

@@ -27,7 +27,7 @@ def list_node(model: ListModel, file: ListFile) -> Question:
         found = (text for target in model.of if (text := _LOOKUPS[target](facts, file, authenticated)) is not None)
         return next(found, None)
 
-    return Question(ask)
+    return Question(ask, "list")
 
 
 def _listed_address(addresses: Iterable[str], file: ListFile) -> str | None:

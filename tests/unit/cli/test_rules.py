@@ -92,9 +92,12 @@ def test_explain_shows_the_texts_that_rules_see(folder):
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "-: 3 rules, 4.5 points",
-        "    2.00  WON  You have won",
-        "    1.00  NO_ID",
-        "    1.50  BOTH  composite: Both of them",
+        "    2.00  WON: The rule WON",
+        "          body: You have won",
+        "    1.00  NO_ID: The rule NO_ID",
+        "          header message-id: not there",
+        "    1.50  BOTH: Both of them",
+        "          because of WON, NO_ID",
     ]
 
 
@@ -103,8 +106,44 @@ def test_explain_knows_the_envelope_and_prints_no_control_characters(folder):
         'rules: [{name: A, match: {envelope: {mail_from: a@b.example}}}, {name: B, match: {body: {regex: "won.+"}}}]'
     )
     result = run(folder, "explain", "--mail-from", "a@b.example", "-", stdin=SPAM)
-    assert "A  a@b.example" in result.stdout
-    assert "won ?[31m!" in result.stdout
+    assert "          envelope mail_from: a@b.example\n" in result.stdout
+    assert "          body: won \\x1b[31m!\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("match", "place", "text"),
+    [
+        ("header: {name: From, part: domain, ends_with: .org}", "header from domain", ".org"),
+        ("subject: {contains: final}", "subject", "Final"),
+        ("url: {host: {starts_with: pay}}", "url host", "pay"),
+        ("attachment: {extension: html}", "attachment extension", "html"),
+        ("html: {hidden: {contains: weather}}", "html hidden", "weather"),
+        ("html: {tags: {form: '>= 1'}}", "form", "form 1"),
+        ("body: {regex: '[0-9]+', count: '>= 2'}", "body", "12"),
+        ("any: [{subject: {contains: nothing}}, {raw_body: {contains: '<form'}}]", "raw_body", "<form"),
+        ("differ: [from.site, reply_to.site]", "from site, reply_to site", "example.org other.example"),
+        ("size: '> 10'", "size", "size"),
+    ],
+)
+def test_explain_tells_the_place_of_each_text(folder, match, place, text):
+    (folder / "own.yml").write_text(f"rules: [{{name: A, match: {{{match}}}}}]")
+    message = (
+        b"From: a@mail.example.org\r\nReply-To: b@other.example\r\nSubject: Final notice\r\n"
+        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n'
+        b'<p>12 of 34 http://pay.example/x</p><form></form><div style="display:none">the weather</div>\r\n'
+        b"--b\r\nContent-Disposition: attachment; filename=bill.html\r\n\r\nx\r\n--b--\r\n"
+    )
+    (folder / "mail.eml").write_bytes(message)
+    document = json.loads(run(folder, "explain", "--json", str(folder / "mail.eml")).stdout)
+    (rule,) = document["rules"]
+    assert rule["name"] == "A"
+    assert (rule["matched"][0]["place"], rule["matched"][0]["text"][: len(text)]) == (place, text)
+
+
+def test_explain_uses_the_scores_of_the_configuration(folder):
+    with (folder / "filterproxy.yml").open("a") as file:
+        file.write("scores: {WON: 0.5}\n")
+    assert "  0.50  WON: " in run(folder, "explain", "-", stdin=SPAM).stdout
 
 
 def test_explain_what_cannot_be_read(folder):
