@@ -38,7 +38,10 @@ def tune(
     max_false_positives: Annotated[
         float | None,
         typer.Option(
-            min=0, max=100, metavar="PERCENT", help="Ham that may be marked. Default: as many as now, at most 0.1 %."
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Ham that may be marked. Default: no more than now, and 0.1 % if it can be had.",
         ),
     ] = None,
     max_change: Annotated[float, typer.Option(min=0.1, help="No score moves further than this.")] = 1.0,

@@ -13,13 +13,15 @@ from fnmatch import fnmatchcase
 from filterproxy.ruleset.rows import Known
 from filterproxy.ruleset.statistics import Rate
 
+_USUAL = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a run of tuning may do.
 
     `only` and `skip` are patterns of symbols' names (`PHISH_*`). `max_false_positives` is a share of the ham, 0.001 for
-    one in a thousand; None allows no more than the scores in use give, and never more than 0.1 %.
+    one in a thousand; None allows no more than the scores in use give, and wants 0.1 % where they give more.
     """
 
     only: tuple[str, ...] = ()
@@ -31,9 +33,11 @@ class Limits:
 
     def allowed(self, ham: int, present: int) -> int:
         """Return how many false positives among so many ham messages may be, `present` of them now."""
-        if self.max_false_positives is None:
-            return min(present, int(0.001 * ham))
-        return int(self.max_false_positives * ham)
+        return present if self.max_false_positives is None else int(self.max_false_positives * ham)
+
+    def wanted(self, ham: int, present: int) -> int:
+        """Return how many there should be at most: getting there is worth more than catching spam."""
+        return min(int(_USUAL * ham), present) if self.max_false_positives is None else self.allowed(ham, present)
 
 
 @dataclass(frozen=True, slots=True)

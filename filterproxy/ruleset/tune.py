@@ -31,19 +31,35 @@ _STEPS = (1.0, 0.75, 0.5, 0.25)
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One part of the mail by the scores in use and by the new ones."""
+    """One part of the mail by the scores in use and by the new ones.
+
+    More than `allowed` false positives are never taken; down to `wanted`, fewer are worth any spam that is missed.
+    """
 
     old: Counts
     new: Counts
     allowed: int
+    wanted: int
+
+    @property
+    def broken(self) -> int:
+        """Return by how many ham messages the new scores break what is allowed."""
+        refused = self.new.ham_rejected - self.old.ham_rejected
+        return max(0, self.new.false_positives - self.allowed) + max(0, refused)
+
+    @property
+    def excess(self) -> int:
+        """Return by how many the false positives are more than wanted."""
+        return max(0, self.new.false_positives - self.wanted)
 
     @property
     def better(self) -> bool:
         """Tell whether the new scores keep the cap and are right more often."""
-        if self.new.false_positives > self.allowed or self.new.ham_rejected > self.old.ham_rejected:
+        if self.broken:
             return False
-        if self.old.false_positives > self.allowed:
-            return True  # coming below the cap is worth spam that is missed
+        before = max(0, self.old.false_positives - self.wanted)
+        if self.excess != before:
+            return self.excess < before
         fewer = self.new.missed < self.old.missed or self.new.false_positives < self.old.false_positives
         return fewer and self.new.missed <= self.old.missed
 
@@ -169,20 +185,20 @@ def _search(problem: Problem, older: Numbers, limits: Limits) -> Floats:
 
 def _cost(
     problem: Problem, folds: Sequence[tuple[Numbers, Numbers]], strength: Strength, limits: Limits
-) -> tuple[int, int]:
-    """Return by how much the cap was passed in all folds together, and how much spam was missed."""
-    results = [_badness(_compare(problem, problem.fit(fit, strength), measure, limits)) for fit, measure in folds]
-    return sum(result[0] for result in results), sum(result[1] for result in results)
+) -> tuple[int, ...]:
+    """Return the badness of all folds together."""
+    results = (_badness(_compare(problem, problem.fit(fit, strength), measure, limits)) for fit, measure in folds)
+    return tuple(map(sum, zip(*results, strict=True)))
 
 
-def _badness(compared: Compared) -> tuple[int, int]:
-    over = max(0, compared.new.false_positives - compared.allowed)
-    return over + max(0, compared.new.ham_rejected - compared.old.ham_rejected), compared.new.missed
+def _badness(compared: Compared) -> tuple[int, ...]:
+    return compared.broken, compared.excess, compared.new.missed
 
 
 def _compare(problem: Problem, scores: Floats, places: Numbers, limits: Limits) -> Compared:
     old, new = problem.count(problem.scores, places), problem.count(scores, places)
-    return Compared(old, new, limits.allowed(old.ham, old.false_positives))
+    present = old.false_positives
+    return Compared(old, new, limits.allowed(old.ham, present), limits.wanted(old.ham, present))
 
 
 def _changes(problem: Problem, new: Floats, rates: Mapping[str, Rate]) -> list[Change]:

@@ -99,7 +99,7 @@ def test_the_cap_is_kept_even_where_it_costs_spam():
         replace(row, fired=row.fired | {"WEAK": 1.0, "GOOD": 1.0}) if i % 50 == 1 else row
         for i, row in enumerate(world())
     ]
-    tight = tune(rows, KNOWN, THRESHOLDS, Limits(max_change=5, max_score=8))
+    tight = tune(rows, KNOWN, THRESHOLDS, Limits(max_false_positives=0, max_change=5, max_score=8))
     for part in (tight.fitted, tight.held_out):
         assert not tight.changes or part.new.false_positives <= part.allowed == 0
     loose = tune(rows, KNOWN, THRESHOLDS, Limits(max_false_positives=0.1, max_change=5, max_score=8))
@@ -173,12 +173,12 @@ def test_chosen_leaves_alone_what_is_zero_forced_or_seldom():
 @pytest.mark.parametrize(
     ("limits", "ham", "present", "allowed"),
     [
-        (Limits(), 5000, 9, 5),
-        (Limits(), 5000, 2, 2),
-        (Limits(), 500, 3, 0),
-        (Limits(max_false_positives=0.01), 500, 1, 5),
-        (Limits(max_false_positives=0.0), 500, 1, 0),
+        (Limits(), 5000, 9, (9, 5)),
+        (Limits(), 5000, 2, (2, 2)),
+        (Limits(), 500, 3, (3, 0)),
+        (Limits(max_false_positives=0.01), 500, 1, (5, 5)),
+        (Limits(max_false_positives=0.0), 500, 1, (0, 0)),
     ],
 )
 def test_how_many_false_positives_may_be(limits, ham, present, allowed):
-    assert limits.allowed(ham, present) == allowed
+    assert (limits.allowed(ham, present), limits.wanted(ham, present)) == allowed
