@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import corpus
 
 from filterproxy.cli.replay import Way, known_symbols, replay
-from filterproxy.ruleset.rows import Row, total
+from filterproxy.ruleset.rows import Row, group_limits, total
 from filterproxy.services.corpus import IndexLine, locate_messages, read_index
 
 POINTS = 3.0
@@ -70,15 +70,16 @@ def measure(groups: Sequence[Group], folder: Path, *, missed: bool) -> dict[str,
     config = folder / "filterproxy.yml"
     config.write_text("checks: {rules: {}}\n")
     way = Way(config)
-    scores = {name: known.score for name, known in known_symbols(way).items()}
+    known = known_symbols(way)
+    scores, limits = {name: symbol.score for name, symbol in known.items()}, group_limits(known)
     figures = {}
     for group in groups:
         rows = list(replay(group.lines, way, lambda name, why: sys.exit(f"{name}: {why}")))
-        reached = [row for row in rows if total(row, scores) >= POINTS]
+        reached = [row for row in rows if total(row, scores, limits) >= POINTS]
         share = 100 * len(reached) / len(rows)
         figures[group.name] = {"messages": len(rows), "reached": len(reached), "percent": round(share, 2)}
         print(f"{group.name:<34}{len(reached):5} of {len(rows):5}  {share:6.2f} %", flush=True)
-        wrong = [row for row in rows if (total(row, scores) >= POINTS) is not row.is_spam]
+        wrong = [row for row in rows if (total(row, scores, limits) >= POINTS) is not row.is_spam]
         if missed and group.show:
             show(wrong, scores)
     return figures

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import multiprocessing
 import os
 from collections import deque
@@ -136,7 +137,7 @@ def _known(pipeline: Pipeline) -> dict[str, Known]:
     return {
         name: Known(
             name, policy.score_of(name), symbol.description, owners.get(name, ""), symbol.group,
-            name in policy.forced_actions,
+            policy.group_limits.get(symbol.group, math.inf), name in policy.forced_actions,
         )
         for name, symbol in policy.symbols.items()
     }  # fmt: skip

@@ -130,4 +130,4 @@ def _overlap_lines(measured: Statistics) -> Iterator[str]:
 
 
 def _is_rule(known: Known) -> bool:
-    return known.check == "rules"
+    return known.check == "rules" and bool(known.score or known.forces)

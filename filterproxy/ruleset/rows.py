@@ -6,7 +6,7 @@ The rule: a row says what fired and how strongly, never what the message said.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -24,10 +24,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupLimit:
+    """Symbols whose scores together add no more than a limit."""
+
+    limit: float
+    members: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """A symbol that some enabled check declares: its score in use, and who declares it.
 
-    `forces`: it forces an action, so that its score decides nothing.
+    `group_limit` is the most that all symbols of its group together add to a message's score. `forces`: it forces an
+    action, so that its score decides nothing.
     """
 
     name: str
@@ -35,9 +44,21 @@ class Known:
     description: str = ""
     check: str = ""
     group: str = ""
+    group_limit: float = math.inf
     forces: bool = False
 
 
-def total(row: Row, scores: Mapping[str, float]) -> float:
-    """Return the message's score by these scores."""
-    return math.fsum(scores.get(name, 0.0) * weight for name, weight in row.fired.items())
+def total(row: Row, scores: Mapping[str, float], limits: Iterable[GroupLimit] = ()) -> float:
+    """Return the message's score by these scores, as the policy adds it."""
+    parts = {name: scores.get(name, 0.0) * weight for name, weight in row.fired.items()}
+    excess = (math.fsum(parts.get(name, 0.0) for name in group.members) - group.limit for group in limits)
+    return math.fsum([*parts.values(), *(-over for over in excess if over > 0)])
+
+
+def group_limits(known: Mapping[str, Known]) -> list[GroupLimit]:
+    """Return the groups that have a limit."""
+    groups = {symbol.group: symbol.group_limit for symbol in known.values() if symbol.group_limit < math.inf}
+    return [
+        GroupLimit(limit, frozenset(name for name, symbol in known.items() if symbol.group == group))
+        for group, limit in groups.items()
+    ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterproxy.ruleset.bounds import Bounds
-from filterproxy.ruleset.rows import Row
+from filterproxy.ruleset.rows import GroupLimit, Row
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -60,6 +60,7 @@ class Problem:
         bounds: Mapping[str, Bounds],
         threshold: float,
         reject: float,
+        limits: Iterable[GroupLimit] = (),
     ) -> None:
         from scipy.sparse import csr_matrix
 
@@ -79,13 +80,27 @@ class Problem:
         self.scores: Floats = np.array([scores[name] for name in self.names])
         self.low: Floats = np.array([item.low for item in bounds.values()])
         self.high: Floats = np.array([item.high for item in bounds.values()])
+        self.groups = [self._group(rows, scores, columns, limit) for limit in limits]
         self.is_spam: Flags = np.array([row.is_spam for row in rows])
         self.threshold, self.reject = threshold, reject
 
     def totals(self, scores: Floats, places: Numbers) -> Floats:
         """Return the scores of some messages by these scores of the chosen symbols."""
-        totals: Floats = self.base[places] + self.weights[places] @ scores
+        weights = self.weights[places]
+        totals: Floats = self.base[places] + weights @ scores
+        for limit, base, members in self.groups:
+            totals -= np.maximum(0.0, base[places] + weights @ (scores * members) - limit)
         return totals
+
+    @staticmethod
+    def _group(
+        rows: Sequence[Row], scores: Mapping[str, float], columns: Mapping[str, int], limit: GroupLimit
+    ) -> tuple[float, Floats, Floats]:
+        """Return a group's limit, what its fixed members add up to in each message, and which columns are members."""
+        fixed = limit.members - columns.keys()
+        base = [math.fsum(scores.get(n, 0.0) * w for n, w in row.fired.items() if n in fixed) for row in rows]
+        members = np.array([float(name in limit.members) for name in columns])
+        return limit.limit, np.array(base), members
 
     def count(self, scores: Floats, places: Numbers) -> Counts:
         """Count what is wrong among some messages by these scores."""

@@ -18,7 +18,7 @@ import numpy as np
 from filterproxy.core.action import Action, action_for
 from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset.bounds import Limits, chosen
-from filterproxy.ruleset.rows import Known, Row, total
+from filterproxy.ruleset.rows import GroupLimit, Known, Row, group_limits, total
 from filterproxy.ruleset.score_fit import Counts, Floats, Numbers, Problem, Strength
 from filterproxy.ruleset.statistics import Rate, count
 
@@ -112,14 +112,15 @@ def tune(rows: Sequence[Row], known: Mapping[str, Known], thresholds: Mapping[Ac
     bounds = chosen(known, fit_rates, limits)
     if not bounds:
         raise ConfigError("no symbol can be tuned", hint=_why_none(limits))
-    problem = Problem(usable, scores, bounds, *_limits_of(thresholds))
+    problem = Problem(usable, scores, bounds, *_limits_of(thresholds), group_limits(known))
     new = _search(problem, older, limits)
     fitted, held_out = (_compare(problem, new, part, limits) for part in (older, newer))
     changes = _changes(problem, new, count(usable, known)[2])
     reason = _reason(changes, fitted, held_out)
     if reason:
         return Tuned(len(bounds), fitted, held_out, reason=reason, rejected=changes)
-    moved = _moved(rows, scores, scores | {change.name: change.new for change in changes}, thresholds)
+    better = scores | {change.name: change.new for change in changes}
+    moved = _moved(rows, [_Scoring(those, group_limits(known), thresholds) for those in (scores, better)])
     return Tuned(len(bounds), fitted, held_out, changes, moved)
 
 
@@ -221,14 +222,22 @@ def _reason(changes: Sequence[Change], fitted: Compared, held_out: Compared) -> 
     return "" if held_out.better else "no gain: the newest mail, which was held out, is judged no better"
 
 
-def _moved(
-    rows: Sequence[Row], old: Mapping[str, float], new: Mapping[str, float], thresholds: Mapping[Action, float]
-) -> list[Moved]:
-    """Return the messages that get another action, in order."""
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    scores: Mapping[str, float]
+    limits: Sequence[GroupLimit]
+    thresholds: Mapping[Action, float]
+
+    def judge(self, row: Row) -> tuple[float, Action]:
+        score = total(row, self.scores, self.limits)
+        return score, action_for(score, self.thresholds)
+
+
+def _moved(rows: Sequence[Row], scorings: Sequence[_Scoring]) -> list[Moved]:
+    """Return the messages that get another action by the second scores than by the first, in order."""
     moved = []
     for row in rows:
-        before, after = total(row, old), total(row, new)
-        was, becomes = action_for(before, thresholds), action_for(after, thresholds)
+        (before, was), (after, becomes) = (scoring.judge(row) for scoring in scorings)
         if not row.forced and was is not becomes:
             moved.append(Moved(row.name, row.is_spam, was, becomes, before, after))
     return moved

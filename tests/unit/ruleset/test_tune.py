@@ -10,7 +10,7 @@ import pytest
 from filterproxy.core.action import Action
 from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset.bounds import Bounds, Limits, bounds, chosen
-from filterproxy.ruleset.rows import Known, Row, total
+from filterproxy.ruleset.rows import GroupLimit, Known, Row, total
 from filterproxy.ruleset.statistics import Rate
 from filterproxy.ruleset.tune import tune
 
@@ -116,6 +116,23 @@ def test_only_what_is_chosen_changes():
 def test_weights_count():
     """A symbol that fires with half its weight adds half its score."""
     assert total(Row("x", True, {"STRONG": 0.5, "FRIEND": 1.0, "UNKNOWN": 1.0}), {"STRONG": 2.0, "FRIEND": -1.0}) == 0.0
+
+
+def test_a_group_adds_no_more_than_its_limit():
+    limit = GroupLimit(2.5, frozenset({"STRONG", "GOOD", "FRIEND"}))
+    row = Row("x", True, {"STRONG": 1.0, "GOOD": 1.0, "WEAK": 1.0})
+    scores = {name: known.score for name, known in KNOWN.items()}
+    assert total(row, scores) == 4.5
+    assert total(row, scores, [limit]) == 3.5
+    assert total(replace(row, fired=row.fired | {"FRIEND": 1.0}), scores, [limit]) == 3.5
+
+
+def test_group_limits_are_kept_while_tuning():
+    """Together these never add more than 5, whatever their scores: nothing to be had."""
+    limited = {name: replace(known, group="all", group_limit=5.0) for name, known in KNOWN.items()}
+    tuned = tune(world(), limited, THRESHOLDS, Limits())
+    assert tuned.held_out.old.missed == tuned.held_out.new.missed == tuned.held_out.old.spam
+    assert tuned.changes == ()
 
 
 def test_forced_messages_say_nothing_of_scores():
