@@ -25,7 +25,7 @@ from filterproxy.ruleset.statistics import Rate, count
 MIN_MESSAGES = 10
 HELD_OUT = 0.25
 _FOLDS = 3
-_STRENGTHS = [Strength(freedom, ham) for freedom, ham in product((0.003, 0.03, 0.3, 3.0), (1.0, 5.0, 25.0))]
+_STRENGTHS = [Strength(freedom, ham) for freedom, ham in product((0.01, 0.1, 1.0), (1.0, 10.0))]
 _STEPS = (1.0, 0.75, 0.5, 0.25)
 
 
@@ -104,6 +104,8 @@ class Tuned:
 
 def tune(rows: Sequence[Row], known: Mapping[str, Known], thresholds: Mapping[Action, float], limits: Limits) -> Tuned:
     """Return new scores for messages in order of delivery; raise ConfigError when the mail or the choice is no use."""
+    from threadpoolctl import threadpool_limits
+
     usable = [row for row in rows if not row.forced]
     _require_both(usable)
     scores = {name: symbol.score for name, symbol in known.items()}
@@ -113,7 +115,9 @@ def tune(rows: Sequence[Row], known: Mapping[str, Known], thresholds: Mapping[Ac
     if not bounds:
         raise ConfigError("no symbol can be tuned", hint=_why_none(limits))
     problem = Problem(usable, scores, bounds, *_limits_of(thresholds), group_limits(known))
-    new = _search(problem, older, limits)
+    # The matrices are small: a second thread would only wait for the first, and burn a core meanwhile.
+    with threadpool_limits(1):
+        new = _search(problem, older, limits)
     fitted, held_out = (_compare(problem, new, part, limits) for part in (older, newer))
     changes = _changes(problem, new, count(usable, known)[2])
     reason = _reason(changes, fitted, held_out)
