@@ -101,8 +101,10 @@ class RuleSet:
     def trace(self, transaction: Transaction, now: datetime) -> dict[str, tuple[Sight, ...]]:
         """Return where each rule that matches saw what, in full; slower than `match`, for people who ask why."""
         work = self.begin(transaction, now)
-        matching = [rule for rule in work.rules if rule.node.matches(work.run) is not None]
-        return {rule.name: tuple(dict.fromkeys(sights(rule.node, work.run))) for rule in matching}
+        matching = {hit.name for hit in self.finish(work)}
+        return {
+            rule.name: tuple(dict.fromkeys(sights(rule.node, work.run))) for rule in self.rules if rule.name in matching
+        }
 
     def unknown_symbols(self, known: Collection[str]) -> list[ConfigError]:
         """Return an error for each symbol that a composite names and neither this ruleset nor `known` has."""
