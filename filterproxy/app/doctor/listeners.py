@@ -27,8 +27,9 @@ async def examine_listeners(patient: Patient) -> Sequence[Finding]:
     if not listeners:
         advice = 'name one: listeners: [{type: milter, address: "127.0.0.1:11332"}]'
         return [Finding(_AREA, Status.PROBLEM, "there is nothing to listen on", advice)]
-    reasons = dict(zip(listeners, await asyncio.gather(*(_reach(item.address) for item in listeners)), strict=True))
-    findings = list(_running({f"{item.type} {item.address}": reason for item, reason in reasons.items()}))
+    reasons = await asyncio.gather(*(_reach(item.address) for item in listeners))
+    names = [f"{item.type} {item.address}" for item in listeners]
+    findings = list(_running(dict(zip(names, reasons, strict=True))))
     for listener in listeners:
         if isinstance(listener, MilterListener) and listener.address.path:
             path = (patient.loaded.base_dir / listener.address.path).absolute()

@@ -6,6 +6,7 @@ The rule: no credential and no message is sent before everything the configurati
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -197,7 +198,9 @@ class _NoImplicitTls(Exception):
 
 
 def _unreachable(error: OSError) -> NextHopError:
-    return NextHopError(f"cannot connect: {error.strerror or error}", stage="connect")
+    # asyncio's own words for it are "Connect call failed"; the number says more. Resolvers have numbers below zero.
+    reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    return NextHopError(f"cannot connect: {reason}", stage="connect")
 
 
 def _tls_options(endpoint: Endpoint, context: ssl.SSLContext) -> dict[str, Any]:

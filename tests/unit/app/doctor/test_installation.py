@@ -58,12 +58,14 @@ async def test_a_listener_that_does_not_answer_while_others_do(tmp_path, dns):
     port = server.sockets[0].getsockname()[1]
     listeners = [
         {"type": "http", "address": f"0.0.0.0:{port}"},
+        {"type": "smtp", "address": "127.0.0.1:1", "next_hop": {"address": "127.0.0.1:2", "routes": {}}},
         {"type": "milter", "address": f"unix:{tmp_path}/absent.sock"},
     ]
     told = await findings(tmp_path, dns, listeners=listeners)
     server.close()
     assert lines(told["listeners"]) == [
         f"ok: http 0.0.0.0:{port} answers",
+        "problem: smtp 127.0.0.1:1: connection refused, while others answer",
         f"problem: milter unix:{tmp_path}/absent.sock: no such file or directory, while others answer",
     ]
 
