@@ -199,7 +199,8 @@ class _NoImplicitTls(Exception):
 
 def _unreachable(error: OSError) -> NextHopError:
     # asyncio's own words for it are "Connect call failed"; the number says more. Resolvers have numbers below zero.
-    reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     return NextHopError(f"cannot connect: {reason}", stage="connect")
 
 
