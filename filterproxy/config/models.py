@@ -21,6 +21,7 @@ class SmtpLimits(Model):
     """Limits and deadlines of an SMTP listener; each protects memory, descriptors or time."""
 
     message_size: Size = Field(50_000_000, ge=1, description="Larger messages get 552.")
+    memory_size: Size = Field(1_000_000, ge=0, description="Larger messages are kept in a file while they pass.")
     recipients: int = Field(1000, ge=1, description="Recipients of a message; more get 452.")
     hops: int = Field(
         50, ge=1, description="Received fields of a message; one with more runs in a circle and gets 554."
@@ -97,6 +98,9 @@ class SmtpService(Model):
     auth: ServerAuth | None = Field(None, description="Who checks passwords; without it no AUTH is offered.")
     proxy_protocol: bool = Field(
         False, description="Connections from trusted_networks begin with a PROXY header (HAProxy, v1 or v2)."
+    )
+    spool_dir: str | None = Field(
+        None, min_length=1, description="Folder for messages above limits.memory_size; default: the system's for such."
     )
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
     limits: SmtpLimits = Field(SmtpLimits(), description="Limits of this listener.")

@@ -5,8 +5,8 @@ The rule: the client hears 250 for a message only after the next hop's 250, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from filterproxy.core.action import Action
 from filterproxy.core.check import Stage
@@ -17,15 +17,28 @@ from filterproxy.core.session import Client, Session
 from filterproxy.core.transaction import Transaction
 from filterproxy.listeners.relaying import in_domains
 from filterproxy.listeners.smtp_shared import SmtpShared
+from filterproxy.listeners.spool import Spool
 from filterproxy.observability.maillog import MailLog
 from filterproxy.pipeline import Scan, Verdict
 from filterproxy.protocols.smtp import replies
 from filterproxy.protocols.smtp.events import Mail, Rcpt
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.hops import hop_count
-from filterproxy.protocols.smtp.lines import Fault, MessageData, normalize_newlines
+from filterproxy.protocols.smtp.lines import Blemishes
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
 from filterproxy.services.next_hop import NextHop, NextHopConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way to the next hop: its beginning as it was judged and edited, and what follows."""
+
+    head: bytes
+    rest: Iterator[bytes]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        yield from self.rest
 
 
 class Relay:
@@ -134,21 +147,21 @@ class Relay:
         assert self._scan is not None
         self._scan.reached(Stage.RCPT)
 
-    async def judge(self, data: MessageData) -> bytes | Reply:
+    async def judge(self, spool: Spool) -> Outgoing | Reply:
         """Return the message to relay, or the reply that ends the transaction without it."""
-        raw = normalize_newlines(data.raw) if self._shared.normalize_newlines else data.raw
-        refusal = self._refusal(data) or self._loop(raw)
+        assert self._scan is not None
+        head = _beginning(spool, self._scan.wants)
+        refusal = self._refusal(spool.blemishes) or self._loop(head)
         if refusal is not None:
             return self._refuse(refusal)
-        assert self._scan is not None
-        verdict = self._verdict = await self._scan.finish(raw)
+        verdict = self._verdict = await self._scan.finish(head, spool.size)
         if verdict.action is Action.DISCARD:
             return replies.OK
         if verdict.reply is not None:
             return self._own(verdict.reply)
-        return verdict.edits.apply(raw)
+        return Outgoing(verdict.edits.apply(head), spool.tail(len(head)))
 
-    async def send(self, message: bytes) -> Reply | None:
+    async def send(self, message: Outgoing) -> Reply | None:
         """Send the message; return the reply that stopped it, None when it is complete and awaits `sent`."""
         assert self._connection is not None
         try:
@@ -294,19 +307,16 @@ class Relay:
         helo = attributes.get("HELO", self._session.helo)
         return Transaction(session=session, client=client, helo=helo, queue_id=attributes.get("IDENT", ""))
 
-    def _refusal(self, data: MessageData) -> Reply | None:
-        if data.fault is Fault.TOO_LARGE:
-            return replies.TOO_LARGE
-        if data.fault is not None:
+    def _refusal(self, found: Blemishes) -> Reply | None:
+        if found.long_line:
             return replies.BODY_LINE_TOO_LONG
-        if self._shared.config.nul == "reject" and data.has_nul:
+        if self._shared.config.nul == "reject" and found.nul:
             return replies.NUL_IN_MESSAGE
         if self._shared.normalize_newlines:
             return None
-        if data.has_bare_newlines:
+        if found.bare_newlines:
             return replies.BARE_NEWLINE_IN_MESSAGE
-        return replies.NUL_IN_MESSAGE if data.has_hidden_end else None
-        return None
+        return replies.NUL_IN_MESSAGE if found.hidden_end else None
 
     def _loop(self, raw: bytes) -> Reply | None:
         return replies.TOO_MANY_HOPS if hop_count(raw) > self._shared.config.limits.hops else None
@@ -337,6 +347,14 @@ class Relay:
     @property
     def _log(self) -> MailLog:
         return self._shared.context.log
+
+
+def _beginning(spool: Spool, size: int) -> bytes:
+    """Return at least `size` octets of a message, and its header section whatever the size of that."""
+    head = spool.head(size)
+    while len(head) < spool.size and b"\r\n\r\n" not in head:
+        head = spool.head(2 * len(head))
+    return head
 
 
 def _texts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client, Session
 from filterproxy.listeners.session_id import new_session_id
 from filterproxy.listeners.smtp_auth import AuthDialogue, offered_mechanisms
-from filterproxy.listeners.smtp_relay import Relay
+from filterproxy.listeners.smtp_relay import Outgoing, Relay
 from filterproxy.listeners.smtp_shared import SmtpShared
 from filterproxy.listeners.smtp_wire import SmtpWire, TimedOut
+from filterproxy.listeners.spool import Spool
 from filterproxy.protocols.smtp import replies
 from filterproxy.protocols.smtp.events import (
     Answered,
@@ -33,7 +34,7 @@ from filterproxy.protocols.smtp.events import (
     StartTls,
 )
 from filterproxy.protocols.smtp.extensions import Extensions, Offer, announced
-from filterproxy.protocols.smtp.lines import ChunkReader, Line, MessageData
+from filterproxy.protocols.smtp.lines import ChunkReader, Line
 from filterproxy.protocols.smtp.replies import Refused
 from filterproxy.protocols.smtp.server import MAX_AUTH_LINE, Permissions, SmtpServer
 
@@ -52,6 +53,7 @@ class SmtpSession(SmtpWire):
         self._auth_failures = 0
         self._admitted = False
         self._network: str | None = None
+        self._spool: Spool | None = None
         self._chunks: ChunkReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,6 +96,7 @@ class SmtpSession(SmtpWire):
             if not self._leaving:
                 self.close()
             self._relay.close()
+            self._forget_message()
             metrics.session_closed("smtp")
 
     def leave_if_idle(self) -> None:
@@ -347,28 +350,41 @@ class SmtpSession(SmtpWire):
             return
         self._relay.collecting()
         self.answer(replies.START_MAIL_INPUT)
-        await self._take(await self.read_message(self._line_limit))
+        spool = self._new_spool()
+        try:
+            reader = await self.read_message(spool)
+            await self._take(spool, too_large=reader.too_large)
+        except OSError as error:
+            self._cannot_keep(error)
 
     async def _chunk(self, chunk: Chunk) -> None:
         """Read a chunk whatever becomes of it: its octets are on their way already."""
         first = self._chunks is None
-        reader = self._chunks = self._chunks or ChunkReader(self._shared.config.limits.message_size, self._line_limit)
+        if self._chunks is None:
+            self._chunks = ChunkReader(self._shared.config.limits.message_size, self._new_spool())
         alive = self._relay.alive
         if chunk.refusal is not None or not alive:
-            reader.discard()
+            self._chunks.discard()
         elif first:
             self._relay.collecting()
-        await self.read_chunk(reader, chunk.size, first=first)
-        if chunk.refusal is not None:
-            self._chunks = None
-            raise Refused(chunk.refusal)
+        try:
+            await self.read_chunk(self._chunks, chunk.size, first=first)
+            if chunk.refusal is not None:
+                self._forget_message()
+                raise Refused(chunk.refusal)
+            await self._chunk_taken(chunk, self._chunks, alive=alive)
+        except OSError as error:
+            self._cannot_keep(error)
+
+    async def _chunk_taken(self, chunk: Chunk, reader: ChunkReader, *, alive: bool) -> None:
         if not alive:
             await self._drop()
             self.answer(replies.TEMPORARY_FAILURE)
         elif chunk.last:
-            self._chunks = None
             await self.flush()
-            await self._take(reader.message())
+            reader.finish()
+            assert self._spool is not None
+            await self._take(self._spool, too_large=reader.too_large)
         elif reader.too_large:
             refusal = self._relay.too_large()
             await self._drop()
@@ -377,18 +393,38 @@ class SmtpSession(SmtpWire):
             self._server.chunk_taken()
             self.answer(Reply.of(250, "2.0.0", f"{chunk.size} octets received"))
 
-    @property
-    def _line_limit(self) -> int | None:
-        return None if self._shared.after_queue else self._shared.config.limits.line_length
+    def _new_spool(self) -> Spool:
+        self._forget_message()
+        self._spool = self._shared.new_spool()
+        return self._spool
 
-    async def _take(self, message: MessageData) -> None:
+    def _forget_message(self) -> None:
+        self._chunks = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _cannot_keep(self, error: OSError) -> None:
+        """Answer a message that we could not keep until the next hop has it: nothing was promised to anybody."""
+        if isinstance(error, ConnectionError):
+            raise error
+        self._context.log.warning("spool", f"cannot keep a message: {error.strerror or error}")
+        self._relay.abandon()
+        self._forget_message()
+        self._server.end_transaction()
+        self.answer(replies.INSUFFICIENT_STORAGE)
+
+    async def _take(self, spool: Spool, *, too_large: bool) -> None:
         """Judge and relay a complete message, and answer it."""
         # LMTP answers for each recipient (RFC 2033 section 4.2).
         replies_due = self._server.recipients if self._shared.lmtp else 1
         try:
-            reply = await self._message(await self._relay.judge(message))
+            spool.finish()
+            judged = self._relay.too_large() if too_large else await self._relay.judge(spool)
+            reply = await self._message(judged)
         finally:
             self._server.end_transaction()
+            self._forget_message()
         for _ in range(replies_due):
             await self._relayed(reply)
         await self.flush()
@@ -397,7 +433,7 @@ class SmtpSession(SmtpWire):
         except Exception as error:  # noqa: BLE001 - the message is answered already, and stays so
             self._bug(error)
 
-    async def _message(self, judged: bytes | Reply) -> Reply:
+    async def _message(self, judged: Outgoing | Reply) -> Reply:
         """Relay the message; from its last octet on, a client that leaves changes nothing any more."""
         if isinstance(judged, Reply):
             return judged
@@ -415,7 +451,7 @@ class SmtpSession(SmtpWire):
         self.answer(replies.OK)
 
     async def _drop(self) -> None:
-        self._chunks = None
+        self._forget_message()
         await self._relay.drop()
         self._server.end_transaction()
 

@@ -12,6 +12,7 @@ from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.errors import NextHopError
 from filterproxy.listeners.context import ListenerContext
+from filterproxy.listeners.spool import Spool
 from filterproxy.pipeline import Delivery, Pipeline
 from filterproxy.services.next_hop import NextHop
 from filterproxy.services.password_file import PasswordFile
@@ -68,6 +69,13 @@ class SmtpShared:
         """Log that one of several servers cannot be used; the mail may go another way."""
         self.context.metrics.next_hop_error(error.stage)
         self.context.log.warning("next hop", f"{name} is tried last for a while: stage={error.stage} {error.reason}")
+
+    def new_spool(self) -> Spool:
+        """Return where the next message is kept."""
+        config = self.config
+        folder = self.context.site.base_dir / config.spool_dir if config.spool_dir else None
+        line_limit = None if self.after_queue else config.limits.line_length
+        return Spool(config.limits.memory_size, folder, line_limit, normalize=self.normalize_newlines)
 
     def admit(self, session: SmtpSession) -> bool:
         """Count a session in when there is room for one more; tell whether there is."""

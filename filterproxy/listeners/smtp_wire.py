@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP
 from filterproxy.config.models import SmtpLimits
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Tls
-from filterproxy.protocols.smtp.lines import ChunkReader, DataReader, Line, LineBuffer, MessageData, encode_reply
+from filterproxy.protocols.smtp.lines import Body, ChunkReader, DataReader, Line, LineBuffer, encode_reply
 from filterproxy.services.alarm import Alarm
 
 # Unread commands beyond this many octets wait in the kernel, and so in the client.
@@ -62,6 +62,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         self._began = loop.time()
         self._received = 0
         self._message_began = 0.0
+        self._unkept: OSError | None = None
         self._progress = 0
         self._output: list[bytes] = []
         self._input: asyncio.Future[None] | None = None
@@ -103,32 +104,33 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         self._alarm.clear()
         return line
 
-    async def read_message(self, line_limit: int | None) -> MessageData:
-        """Return the message that follows our 354; raise TimedOut."""
-        reader = self._incoming = DataReader(self._limits.message_size, line_limit)
+    async def read_message(self, body: Body) -> DataReader:
+        """Have the message that follows our 354 kept in `body`; return its reader. Raises TimedOut and OSError."""
+        reader = self._incoming = DataReader(self._limits.message_size, body)
         await self.flush()
         self._message_begins()
-        while reader.message is None:
+        while not reader.complete:
             await self._more()
         self._alarm.clear()
-        return reader.message
+        if self._unkept is not None:
+            raise self._unkept
+        return reader
 
     async def read_chunk(self, reader: ChunkReader, size: int, *, first: bool) -> None:
-        """Let the reader take the next `size` octets (BDAT); raise TimedOut."""
+        """Let the reader take the next `size` octets (BDAT); raise TimedOut and OSError."""
         reader.begin(size)
         if first:
             self._message_begins()
         else:
             self._alarm.set(self._message_time())
-        rest = reader.feed(self._lines.take())
-        if rest is None:
-            self._incoming = reader
+        self._incoming = reader
+        if not self._message_ended(reader, self._lines.take()):
             await self.flush()
             while not reader.complete:
                 await self._more()
-        else:
-            self._lines.feed(rest)
         self._alarm.clear()
+        if self._unkept is not None:
+            raise self._unkept
 
     async def read_proxy_header(self) -> ProxyData:
         """Return what the PROXY header says that the connection begins with; raise TimedOut.
@@ -289,6 +291,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]
 
     def _message_begins(self) -> None:
         self._received = self._progress = 0
+        self._unkept = None
         self._message_began = self.loop.time()
         self._alarm.set(self._limits.data_timeout)
 
@@ -301,7 +304,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         return max(0.0, min(limits.data_timeout, self._message_began + allowed - self.loop.time()))
 
     def _message_ended(self, reader: DataReader | ChunkReader, data: bytes) -> bool:
-        rest = reader.feed(data)
+        rest = self._feed(reader, data)
         self._received += len(data)
         if rest is None:
             self._progress += len(data)
@@ -312,6 +315,15 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         self._incoming = None
         self._lines.feed(rest)
         return True
+
+    def _feed(self, reader: DataReader | ChunkReader, data: bytes) -> bytes | None:
+        """Give octets to the reader; what cannot be kept (a full disk) is told when the message has been read away."""
+        try:
+            return reader.feed(data)
+        except OSError as error:
+            self._unkept = error
+            reader.discard()
+            return reader.feed(b"")
 
     async def _more(self) -> None:
         """Wait for octets; raise TimedOut."""

@@ -114,6 +114,11 @@ class Scan:
         """Return what a reply and the log call this message: its queue id, or the session's id."""
         return self._transaction.queue_id or self._transaction.session.id
 
+    @property
+    def wants(self) -> int:
+        """Return how many octets of a message `finish` can make use of: with them it knows whether there are more."""
+        return self._pipeline.options.max_scan_size + 1
+
     def reached(self, stage: Stage) -> None:
         """Start the checks that need no more than this stage's data; MESSAGE belongs to `finish`."""
         self._runner.reached(min(stage, Stage.RCPT))
@@ -122,9 +127,12 @@ class Scan:
         """Drop the running checks: the client went away or began anew."""
         self._runner.cancel()
 
-    async def finish(self, raw: bytes) -> Verdict:
-        """Return the verdict on the whole message; never raises, except when the caller itself is cancelled."""
-        self._size = len(raw)
+    async def finish(self, raw: bytes, size: int | None = None) -> Verdict:
+        """Return the verdict on the whole message; never raises, except when the caller itself is cancelled.
+
+        `raw` may be the beginning of a message of `size` octets: its header section, and more than max_scan_size.
+        """
+        self._size = len(raw) if size is None else size
         try:
             result = await self.scan(raw)
             chosen = self._pipeline.autolearning.choose(self._transaction, result)

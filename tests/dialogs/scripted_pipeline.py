@@ -48,8 +48,11 @@ class ScriptedScan:
         self.cancelled = True
         self.ended.set()
 
-    async def finish(self, raw: bytes) -> Verdict:
+    wants = 10_000_001
+
+    async def finish(self, raw: bytes, size: int | None = None) -> Verdict:
         self.raw = raw
+        self.size = len(raw) if size is None else size
         self.scanning.set()
         if self.script.release is not None:
             await self.script.release.wait()

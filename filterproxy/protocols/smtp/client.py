@@ -27,14 +27,14 @@ states above move when the replies come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
 from filterproxy.core.errors import LocalProtocolError, RemoteProtocolError
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.commands import Path
 from filterproxy.protocols.smtp.extensions import Extensions
-from filterproxy.protocols.smtp.lines import encode_command, encode_data
+from filterproxy.protocols.smtp.lines import encode_command, encode_stream
 from filterproxy.protocols.smtp.parameters import Parameter, carried
 from filterproxy.protocols.smtp.replies import CLOSING
 from filterproxy.protocols.smtp.reply_reader import ReplyReader
@@ -177,14 +177,17 @@ class SmtpClient:
         """Ask to send the message."""
         return self._send(_Sent.DATA, b"DATA")
 
-    def message(self, raw: bytes) -> bytes:
-        """Send the message, dots doubled and ended; allowed after 354 only."""
+    def message(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Send the message, dots doubled and ended; allowed after 354 only.
+
+        The octets raise LocalProtocolError where a CR or LF stands alone: what follows is never sent then.
+        """
         if self._waiting:
             raise LocalProtocolError("the message must wait for 354")
         self._expect(_Sent.MESSAGE)
         if self._lmtp:
             self._waiting.extend([_Sent.MESSAGE] * (self.recipients - 1))
-        return encode_data(raw)
+        return encode_stream(pieces)
 
     def rset(self) -> bytes:
         """Drop the transaction."""

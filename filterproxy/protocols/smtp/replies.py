@@ -58,6 +58,7 @@ ONE_RECIPIENT = Reply.of(452, "4.5.3", "One recipient at a time, please send to 
 ANOTHER_NEXT_HOP = Reply.of(452, "4.5.3", "This recipient needs a transaction of its own, please send again")
 NO_INTERNATIONAL_ADDRESSES = Reply.of(553, "5.6.7", "Internationalized addresses are not supported here")
 
+INSUFFICIENT_STORAGE = Reply.of(452, "4.3.1", "Insufficient system storage")
 TOO_LARGE = Reply.of(552, "5.3.4", "Message size exceeds the limit")
 BODY_LINE_TOO_LONG = Reply.of(500, "5.6.0", "A line of the message is too long")
 BARE_NEWLINE_IN_MESSAGE = Reply.of(550, "5.5.2", "Bare <CR> or <LF> received, lines end with <CR><LF>")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ParamSpec
 
 from filterproxy.config.endpoints import Endpoint
@@ -18,6 +18,7 @@ from filterproxy.core.session import Tls
 from filterproxy.protocols.smtp.client import SmtpClient, State
 from filterproxy.protocols.smtp.commands import Path
 from filterproxy.protocols.smtp.extensions import Extensions
+from filterproxy.protocols.smtp.lines import in_chunks
 from filterproxy.protocols.smtp.parameters import Parameter
 from filterproxy.protocols.smtp.xforward import xclient_commands, xforward_commands
 from filterproxy.services.alarm import Alarm
@@ -212,18 +213,19 @@ class NextHopConnection(asyncio.Protocol):
         """Ask to send the message; 354 allows it."""
         return await self._ask("data", self._client.data)
 
-    async def send(self, raw: bytes) -> Reply | None:
+    async def send(self, message: Iterable[bytes]) -> Reply | None:
         """Send the message after 354; return the refusal that came before its end, None when all is on its way."""
         if not self.alive:
             raise self._fail("closed the session", "data")
-        octets = self._client.message(raw)
-        self._show(">", f"(the message, {len(octets)} octets)")
-        for start in range(0, len(octets), _CHUNK):
+        total = 0
+        for octets in in_chunks(self._client.message(message), _CHUNK):
             if self._replies:
                 return self._early_reply()
-            self._write(octets[start : start + _CHUNK] if len(octets) > _CHUNK else octets)
+            self._write(octets)
+            total += len(octets)
             if not self._writable.is_set():
                 await self._drain()
+        self._show(">", f"(the message, {total} octets)")
         return None
 
     async def sent(self) -> Reply:

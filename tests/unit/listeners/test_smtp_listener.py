@@ -13,8 +13,9 @@ from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client as SessionClient
 from filterproxy.listeners.smtp_session import _client
 from filterproxy.pipeline import HeaderEdits, Verdict
+from filterproxy.protocols.smtp.lines import encode_data
 from tests.dialogs.scripted_pipeline import Script, ScriptedPipeline
-from tests.dialogs.smtp_peers import DEADLINE, Client, proxy
+from tests.dialogs.smtp_peers import DEADLINE, Client, proxy, sink
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,49 @@ class TestMessages:
             assert (await client.message(wire + b".\r\n")).startswith("250 ")
             got = running.hop.accepted[0].raw + b"\r\n"
         assert got == b"X-Spam-Status: No,\r\n\tscore=0\r\nSubject: a\r\n" + body.replace(b"\r\n.", b"\r\n..")
+
+    @pytest.mark.parametrize("chunks", [False, True])
+    async def test_a_message_that_is_kept_in_a_file_is_the_same(self, tmp_path: Path, chunks: bool) -> None:
+        edits = HeaderEdits(insert=(("X-Spam-Status", "No"),))
+        pipeline = ScriptedPipeline(Script(Verdict(Action.ADD_HEADER, edits=edits)))
+        raw = b"Subject: a\r\n\r\n" + b"".join(b".%d\r\n..\r\n" % number for number in range(200_000))
+        limits = {"memory_size": 10_000}
+        async with (
+            sink(keywords=(b"CHUNKING",)) as hop,
+            proxy(pipeline, hop, limits=limits, spool_dir=str(tmp_path)) as running,
+        ):
+            client = await running.client()
+            if chunks:
+                await client.envelope()
+                await client.send(b"BDAT 1000000\r\n" + raw[:1_000_000])
+                assert await client.reply() == "250 2.0.0 1000000 octets received"
+                rest = raw[1_000_000:]
+                assert (await client.say(b"BDAT %d LAST\r\n" % len(rest) + rest[:-2])).startswith("250 ")
+            else:
+                assert (await client.message(encode_data(raw))).startswith("250 ")
+            (accepted,) = running.hop.accepted
+            assert (accepted.raw + b"\r\n").replace(b"\r\n.", b"\r\n") == b"X-Spam-Status: No\r\n" + raw
+            assert not list(tmp_path.iterdir())
+
+    async def test_the_scan_sees_the_header_whole_and_the_size(self) -> None:
+        pipeline = ScriptedPipeline()
+        header = b"Subject: a\r\n" + b"X-A: b\r\n" * 2000 + b"\r\n"
+        async with proxy(pipeline, limits={"memory_size": 1000}) as running:
+            client = await running.client()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("tests.dialogs.scripted_pipeline.ScriptedScan.wants", 100)
+                assert (await client.message(header + b"body\r\n" * 10_000 + b".\r\n")).startswith("250 ")
+            scan = pipeline.scans[0]
+            assert scan.raw is not None and scan.raw.startswith(header) and len(scan.raw) < 4 * len(header)
+            assert scan.size == len(header) + 60_000
+
+    async def test_what_cannot_be_kept_is_temporary_and_the_session_goes_on(self, tmp_path: Path) -> None:
+        missing = str(tmp_path / "missing")
+        async with proxy(limits={"memory_size": 1000}, spool_dir=missing) as running:
+            client = await running.client()
+            assert (await client.message(b"x" * 5000 + b"\r\n.\r\n")).startswith("452 4.3.1 ")
+            assert (await client.message(b"small\r\n.\r\n")).startswith("250 ")
+            assert [accepted.raw for accepted in running.hop.accepted] == [b"small"]
 
     async def test_two_sessions_do_not_mix(self) -> None:
         async with proxy() as running:

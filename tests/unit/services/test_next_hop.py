@@ -85,7 +85,7 @@ async def test_a_whole_transaction() -> None:
         assert (await made.mail(A)).positive
         assert (await made.rcpt(A)).positive
         assert (await made.data()).code == 354
-        assert await made.send(b".dot\r\n") is None
+        assert await made.send([b".dot\r\n"]) is None
         assert await made.sent() == Reply(250, ("2.0.0 queued",))
         service.release(made)
         async with asyncio.timeout(5):
@@ -132,7 +132,7 @@ class TestPool:
     async def complete(self, made: NextHopConnection) -> None:
         for step in (made.mail(A), made.rcpt(A), made.data()):
             await step
-        await made.send(b"x\r\n")
+        await made.send([b"x\r\n"])
         await made.sent()
 
     async def test_a_clean_connection_is_used_again(self) -> None:

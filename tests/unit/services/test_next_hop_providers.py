@@ -62,7 +62,7 @@ async def deliver(connection: NextHopConnection) -> None:
     assert (await connection.mail(A)).positive
     assert (await connection.rcpt(A)).positive
     assert (await connection.data()).code == 354
-    assert await connection.send(b"Subject: x\r\n\r\nbody\r\n") is None
+    assert await connection.send([b"Subject: x\r\n\r\nbody\r\n"]) is None
     assert (await connection.sent()).code == 250
 
 

@@ -144,7 +144,7 @@ class TestClient:
         client.receive(b"250 ok\r\n")
         assert client.data() == b"DATA\r\n"
         client.receive(b"354 go\r\n")
-        assert client.message(b".a\r\n") == b"..a\r\n.\r\n"
+        assert b"".join(client.message([b".a\r\n"])) == b"..a\r\n.\r\n"
         assert client.receive(b"250 queued\r\n") == [Reply(250, ("queued",))]
         assert client.idle
         assert client.quit() == b"QUIT\r\n"
@@ -187,14 +187,14 @@ class TestClient:
         for build in (
             lambda client: client.data(),
             lambda client: client.rcpt(A),
-            lambda client: client.message(b""),
+            lambda client: client.message([]),
         ):
             with pytest.raises(LocalProtocolError):
                 build(ready())
         for build in (
             lambda client: client.mail(A),
             lambda client: client.xforward(b"XFORWARD"),
-            lambda client: client.message(b""),
+            lambda client: client.message([]),
         ):
             with pytest.raises(LocalProtocolError):
                 build(in_transaction())
@@ -214,10 +214,10 @@ class TestClient:
         sent = client.mail(A) + client.rcpt(A) + client.rcpt(B) + client.data()
         assert sent.count(b"\r\n") == 4
         with pytest.raises(LocalProtocolError):
-            client.message(b"")
+            client.message([])
         replies = client.receive(b"250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n")
         assert [reply.code for reply in replies] == [250, 250, 550, 354]
-        client.message(b"a\r\n")
+        client.message([b"a\r\n"])
         client.receive(b"250 queued\r\n")
         assert client.idle
 
@@ -239,7 +239,7 @@ class TestClient:
             client.receive(reply)
         client.data()
         client.receive(b"354 go\r\n")
-        client.message(b"a\r\n")
+        client.message([b"a\r\n"])
         assert len(client.receive(b"250 one\r\n")) == 1
         assert not client.idle
         assert len(client.receive(b"452 two\r\n")) == 1
@@ -274,7 +274,7 @@ class TestClient:
         client = in_transaction()
         client.data()
         client.receive(b"354 go\r\n")
-        client.message(b"")
+        client.message([])
         with pytest.raises(RemoteProtocolError):
             client.receive(b"354 more\r\n")
 
@@ -292,7 +292,7 @@ class TestClient:
                     case "mail" | "rcpt":
                         getattr(client, name)(A)
                     case "message":
-                        client.message(b"x\r\n")
+                        client.message([b"x\r\n"])
                     case _:
                         getattr(client, name)()
             except LocalProtocolError:

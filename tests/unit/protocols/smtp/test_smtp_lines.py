@@ -11,15 +11,22 @@ from hypothesis import strategies as st
 from filterproxy.core.errors import LocalProtocolError
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp.lines import (
+    Blemishes,
+    BlemishFinder,
+    ChunkReader,
     DataReader,
     Fault,
     Line,
     LineBuffer,
-    MessageData,
+    MemoryBody,
+    Normalizer,
+    blemishes,
     encode_command,
     encode_data,
     encode_reply,
+    encode_stream,
     has_bare_newlines,
+    in_chunks,
     normalize_newlines,
 )
 
@@ -43,16 +50,27 @@ def lines_of(buffer: LineBuffer) -> list[Line]:
     return list(iter(buffer.next_line, None))
 
 
-def read(octets: bytes, *, size: int = 10_000, line: int | None = None, step: int = 0) -> tuple[MessageData, bytes]:
-    """Feed everything, in pieces of `step` octets; return the message and what follows."""
-    reader = DataReader(size, line)
+def read(octets: bytes, *, size: int = 10_000, step: int = 0) -> tuple[bytes | None, bytes]:
+    """Feed everything, in pieces of `step` octets; return the message (None when too large) and what follows."""
+    body = MemoryBody()
+    reader = DataReader(size, body)
     pieces = [octets[at : at + step] for at in range(0, len(octets), step)] if step else [octets]
     for number, piece in enumerate(pieces):
         rest = reader.feed(piece)
         if rest is not None:
-            assert reader.message is not None
-            return reader.message, rest + b"".join(pieces[number + 1 :])
+            assert reader.complete
+            return None if reader.too_large else body.whole(), rest + b"".join(pieces[number + 1 :])
     raise AssertionError("the message did not end")
+
+
+def cut(octets: bytes, steps: list[int]) -> list[bytes]:
+    """Cut octets into pieces of these sizes, over and over."""
+    pieces, sizes = [], itertools.cycle(steps)
+    while octets:
+        size = next(sizes)
+        pieces.append(octets[:size])
+        octets = octets[size:]
+    return pieces
 
 
 class TestLineBuffer:
@@ -126,7 +144,7 @@ class TestDataReader:
         ],
     )
     def test_messages(self, octets: bytes, raw: bytes, step: int) -> None:
-        assert read(octets + b"QUIT\r\n", step=step) == (MessageData(raw), b"QUIT\r\n")
+        assert read(octets + b"QUIT\r\n", step=step) == (raw, b"QUIT\r\n")
 
     @pytest.mark.parametrize("step", [0, 1])
     @pytest.mark.parametrize("end", WRONG_ENDS, ids=repr)
@@ -134,62 +152,103 @@ class TestDataReader:
         smuggled = b"Subject: x\r\n\r\nbody" + end + b"MAIL FROM:<evil@example.org>\r\n"
         message, rest = read(smuggled + b".\r\nNOOP\r\n", step=step)
         assert rest == b"NOOP\r\n"
-        assert b"MAIL FROM" in message.raw
+        assert message is not None and b"MAIL FROM" in message
 
     @pytest.mark.parametrize("cut", range(1, 10))
     def test_a_truncated_message_does_not_end(self, cut: int) -> None:
         octets = b"ab\r\n..\r\n.\r\n"
-        reader = DataReader(100, None)
+        reader = DataReader(100, MemoryBody())
         assert reader.feed(octets[:-cut]) is None
-        assert reader.message is None
+        assert not reader.complete
 
     @pytest.mark.parametrize("step", [0, 1, 7])
     def test_the_size_limit_does_not_count_transparency_dots(self, step: int) -> None:
         raw = b".\r\n" * 30
-        assert read(encode_data(raw), size=90, step=step)[0] == MessageData(raw)
-        assert read(encode_data(raw), size=89, step=step)[0] == MessageData(b"", Fault.TOO_LARGE)
+        assert read(encode_data(raw), size=90, step=step)[0] == raw
+        assert read(encode_data(raw), size=89, step=step)[0] is None
 
     def test_too_large_messages_are_read_to_their_end_in_little_memory(self) -> None:
-        reader = DataReader(1000, None)
-        for _ in range(10_000):
-            assert reader.feed(b"x" * 1000 + b"\r\n") is None
-            assert len(reader._buffer) < 3000
-        assert reader.feed(b".\r\nQUIT\r\n") == b"QUIT\r\n"
-        assert reader.message == MessageData(b"", Fault.TOO_LARGE)
-
-    @pytest.mark.parametrize(("length", "fault"), [(999, None), (1000, None), (1001, Fault.LINE_TOO_LONG)])
-    @pytest.mark.parametrize("before", [0, 1, 500, 1000])
-    def test_the_line_limit(self, length: int, fault: Fault | None, before: int) -> None:
-        octets = b"a" * before + b"\r\n" + b"b" * length + b"\r\nc\r\n.\r\n"
-        assert read(octets, line=1000)[0].fault is fault
-
-    def test_a_bare_line_feed_ends_no_line_of_the_limit(self) -> None:
-        assert read(b"\n".join([b"a" * 500] * 3) + b"\r\n.\r\n", line=1000)[0].fault is Fault.LINE_TOO_LONG
-
-    def test_what_stands_in_the_message_is_told(self) -> None:
-        assert read(b"a\nb\r\n.\r\n")[0].has_bare_newlines
-        assert not read(b"a\r\nb\r\n.\r\n")[0].has_bare_newlines
-        assert read(b"a\0b\r\n.\r\n")[0].has_nul
-        assert not read(b"ab\r\n.\r\n")[0].has_nul
+        body = MemoryBody()
+        reader = DataReader(1000, body)
+        for octets in (b"x" * 1000 + b"\r\n", b"\r\n" * 500, b"\n" * 1000, b"\r" * 1000):
+            for _ in range(1000):
+                assert reader.feed(octets) is None
+                assert len(reader._held) + len(body.whole()) < 3000
+        assert reader.feed(b"\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
+        assert reader.too_large
 
     @given(SOUP, st.integers(0, 9))
     def test_what_is_encoded_is_decoded(self, text: bytes, step: int) -> None:
         raw = normalize_newlines(text)
         message, rest = read(encode_data(raw) + b"NOOP\r\n", step=step)
-        assert message.raw == (raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n")
+        assert message == (raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n")
         assert rest == b"NOOP\r\n"
 
     @given(SOUP, st.lists(st.integers(1, 7), min_size=1))
     def test_pieces_change_nothing(self, octets: bytes, steps: list[int]) -> None:
         wire = octets + b"\r\n.\r\nrest"
-        whole = read(wire)
-        reader, at, steps_left = DataReader(10_000, None), 0, itertools.cycle(steps)
-        rest = None
-        while rest is None:
-            step = next(steps_left)
-            rest = reader.feed(wire[at : at + step])
-            at += step
-        assert (reader.message, rest + wire[at:]) == whole
+        body, rest = MemoryBody(), b""
+        reader = DataReader(10_000, body)
+        for piece in cut(wire, steps):
+            rest = rest + piece if reader.complete else reader.feed(piece) or b""
+        assert (body.whole(), rest) == read(wire)
+
+
+class TestChunkReader:
+    @given(st.lists(SOUP), st.lists(st.integers(1, 7), min_size=1))
+    def test_chunks_are_taken_as_they_are(self, chunks: list[bytes], steps: list[int]) -> None:
+        body = MemoryBody()
+        reader, raw = ChunkReader(10_000, body), b"".join(chunks)
+        for chunk in chunks:
+            reader.begin(len(chunk))
+            rest: bytes | None = reader.feed(b"")
+            for piece in cut(chunk + b"rest", steps):
+                rest = reader.feed(piece) if rest is None else rest + piece
+            assert rest == b"rest"
+        reader.finish()
+        assert body.whole() == (raw if not raw or raw.endswith(b"\r\n") else raw + b"\r\n")
+
+    def test_what_is_too_large_is_not_kept(self) -> None:
+        body = MemoryBody()
+        reader = ChunkReader(10, body)
+        for _ in range(3):
+            reader.begin(5)
+            assert reader.feed(b"12345") == b""
+        assert reader.too_large and not body.whole()
+
+
+class TestBlemishes:
+    @pytest.mark.parametrize(("length", "long_line"), [(999, False), (1000, False), (1001, True)])
+    @pytest.mark.parametrize("before", [0, 1, 500, 1000])
+    def test_the_line_limit(self, length: int, long_line: bool, before: int) -> None:
+        raw = b"a" * before + b"\r\n" + b"b" * length + b"\r\nc\r\n"
+        assert blemishes(raw, 1000) == Blemishes(long_line=long_line)
+
+    def test_a_bare_line_feed_ends_no_line_of_the_limit(self) -> None:
+        assert blemishes(b"\n".join([b"a" * 500] * 3) + b"\r\n", 1000).long_line
+
+    def test_what_stands_in_the_message_is_told(self) -> None:
+        assert blemishes(b"a\nb\r\n", None) == Blemishes(bare_newlines=True)
+        assert blemishes(b"a\r\nb\r\n", None) == Blemishes()
+        assert blemishes(b"a\0b\r\n", None) == Blemishes(nul=True)
+        assert blemishes(b"a\r\n\0.\0\r\n", None) == Blemishes(nul=True, hidden_end=True)
+        assert blemishes(b"a\r\nb\0.\r\n", None) == Blemishes(nul=True)
+
+    @given(SOUP, st.lists(st.integers(1, 7), min_size=1), st.sampled_from([None, 1, 3, 1000]))
+    def test_pieces_change_nothing(self, raw: bytes, steps: list[int], line_limit: int | None) -> None:
+        finder = BlemishFinder(line_limit)
+        for piece in cut(raw, steps):
+            finder.feed(piece)
+        assert finder.finish() == blemishes(raw, line_limit)
+
+    def test_endless_nuls_are_not_waited_for(self) -> None:
+        finder, normalizer, got = BlemishFinder(None), Normalizer(), []
+        for piece in [b"a\r\n"] + [b"\0" * 1000] * 50 + [b".\r\n"]:
+            finder.feed(piece)
+            assert len(finder._cutter._held) < 6000
+            got.append(normalizer.feed(piece))
+        assert finder.finish().hidden_end
+        assert not blemishes(b"".join(got) + normalizer.finish(), None).hidden_end
 
 
 class TestNewlines:
@@ -216,8 +275,32 @@ class TestNewlines:
         assert not has_bare_newlines(normal)
         assert normalize_newlines(normal) == normal
 
+    @given(SOUP, st.lists(st.integers(1, 7), min_size=1))
+    def test_pieces_change_nothing(self, raw: bytes, steps: list[int]) -> None:
+        normalizer = Normalizer()
+        got = [normalizer.feed(piece) for piece in cut(raw, steps)]
+        assert b"".join([*got, normalizer.finish()]) == normalize_newlines(raw)
+
+
+@given(st.lists(SOUP), st.integers(1, 9))
+def test_chunks_hold_the_same_octets(pieces: list[bytes], size: int) -> None:
+    chunks = list(in_chunks(pieces, size))
+    assert b"".join(chunks) == b"".join(pieces)
+    assert all(0 < len(chunk) <= size for chunk in chunks)
+
 
 class TestEncode:
+    @given(SOUP, st.lists(st.integers(1, 7), min_size=1))
+    def test_pieces_change_nothing(self, text: bytes, steps: list[int]) -> None:
+        raw = normalize_newlines(text)
+        assert b"".join(encode_stream(cut(raw, steps))) == encode_data(raw)
+
+    @given(SOUP, st.lists(st.integers(1, 7), min_size=1))
+    def test_no_piece_with_a_bare_newline_leaves(self, text: bytes, steps: list[int]) -> None:
+        if has_bare_newlines(text):
+            with pytest.raises(LocalProtocolError):
+                list(encode_stream(cut(text, steps)))
+
     def test_a_message_with_a_bare_newline_never_leaves(self) -> None:
         for raw in (b"a\nb\r\n", b"a\rb\r\n", b"\r", b"\n"):
             with pytest.raises(LocalProtocolError):
