@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from filterproxy.app.empty_store import EmptyStore
 from filterproxy.app.profiles import make_profiles
@@ -30,6 +30,9 @@ from filterproxy.services.resolver import OfflineResolver, OnQuery, create_resol
 from filterproxy.services.scan_pool import ThreadScanPool
 from filterproxy.services.store.sqlite import SqliteStore
 from filterproxy.services.store.writer import WriterOptions
+
+if TYPE_CHECKING:
+    from filterproxy.services.signatures import Sealer
 
 
 class ClosableResolver(Resolver, Protocol):
@@ -129,10 +132,26 @@ def make_pipeline(loaded: Loaded, site: Site, services: Services) -> Pipeline:
         policy,
         _options(loaded),
         profiles=make_profiles(loaded.settings.profiles, policy),
+        sealer=_sealer(loaded),
         clock=services.clock,
         scan_pool=services.scan_pool,
         recorder=Recorder(services.log, services.metrics, services.history, services.clock),
     )
+
+
+def _sealer(loaded: Loaded) -> Sealer | None:
+    settings = loaded.settings.arc_sealing
+    if settings is None:
+        return None
+    from filterproxy.services.signatures import Sealer, load_key
+
+    if "arc" not in loaded.checks:
+        raise loaded.error(("arc_sealing",), "needs the check arc, which says whether the chain so far holds")
+    try:
+        key = load_key(loaded.base_dir / settings.key_file)
+    except ValueError as error:
+        raise loaded.error(("arc_sealing", "key_file"), str(error)) from error
+    return Sealer(settings.domain.lower(), settings.selector.lower(), key)
 
 
 def make_policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolicy:

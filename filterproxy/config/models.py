@@ -224,6 +224,17 @@ class ProfileSettings(Model):
     local: LocalProfile = Field(LocalProfile(), description="Mail from local_networks.")
 
 
+_NAMES = r"^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))"
+
+
+class ArcSealing(Model):
+    """Mail from outside that is passed on carries an ARC set of ours (RFC 8617); needs the check `arc`."""
+
+    domain: str = Field(pattern=_NAMES + "+$", description="Our domain; its DNS holds the key.")
+    selector: str = Field(pattern=_NAMES + "*$", description="The key is at `SELECTOR._domainkey.DOMAIN`.")
+    key_file: str = Field(min_length=1, description="PEM file of the private RSA key (2048 bits).")
+
+
 DEFAULT_CHECKS: tuple[str, ...] = (
     *("spf", "dkim", "dmarc", "arc", "iprev", "helo", "own_domain"),
     *("bayes", "rules", "gtube"),
@@ -294,6 +305,7 @@ class Settings(Model):
     profiles: ProfileSettings = Field(
         ProfileSettings(), description="How mail of authenticated users and from local_networks is treated."
     )
+    arc_sealing: ArcSealing | None = Field(None, description="Seal what is passed on; without it nothing is sealed.")
     # Without this key the default set runs; a `checks` key replaces the whole set (installed is not enabled).
     checks: dict[str, dict[str, Any] | None] = Field(
         default_factory=_default_checks,

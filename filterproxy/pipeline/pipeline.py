@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from filterproxy.core.action import Action
 from filterproxy.core.check import Stage
@@ -18,6 +18,7 @@ from filterproxy.core.scan_result import ScanResult
 from filterproxy.core.symbol import SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
+from filterproxy.pipeline.authentication_results import authentication_results_value
 from filterproxy.pipeline.autolearn import Autolearning
 from filterproxy.pipeline.edits import HeaderEdits
 from filterproxy.pipeline.headers import forged_fields, verdict_edits
@@ -28,6 +29,9 @@ from filterproxy.pipeline.registry import CheckSet, defect_symbol
 from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for
 from filterproxy.pipeline.runner import Runner
 from filterproxy.pipeline.step_guard import StepGuard
+
+if TYPE_CHECKING:
+    from filterproxy.services.signatures import Sealer  # loads dkimpy and OpenSSL, which many commands do not need
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,12 @@ class Pipeline:
         scan_pool: ScanPool,
         recorder: Recorder,
         profiles: Profiles | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self.checks = checks
         self.policy = policy
         self.profiles = profiles or Profiles.standard(policy)
+        self.sealer = sealer
         self.options = options
         self.clock = clock
         self.scan_pool = scan_pool
@@ -136,7 +142,7 @@ class Scan:
         try:
             result = await self.scan(raw)
             chosen = self._pipeline.autolearning.choose(self._transaction, result)
-            return self._verdict(raw, replace(result, autolearn=chosen))
+            return await self._sealed(raw, self._verdict(raw, replace(result, autolearn=chosen)))
         except Exception as error:  # noqa: BLE001 - a bug of ours must not become the sender's bounce
             self.cancel()
             self._pipeline.recorder.failure(self.id, error)
@@ -179,6 +185,26 @@ class Scan:
             profile=self._profile(),
         )
         return Verdict(action, None, edits, result)
+
+    async def _sealed(self, raw: bytes, verdict: Verdict) -> Verdict:
+        """Return the verdict with an ARC set on top of its edits, where one is wanted and possible."""
+        sealer, result = self._pipeline.sealer, verdict.result
+        outside = self._profile() is self._pipeline.profiles.outside
+        if sealer is None or result is None or verdict.reply or verdict.action is Action.DISCARD or not outside:
+            return verdict
+        validity = next((found.result for found in result.authentication if found.method == "arc"), "")
+        results = authentication_results_value(self._pipeline.options.hostname, result.authentication)
+
+        def seal() -> tuple[tuple[str, str], ...]:
+            return sealer.seal(verdict.edits.apply(raw), results, validity, self._pipeline.clock.now())
+
+        try:
+            large = len(raw) > self._pipeline.options.pool_size
+            fields = await self._pipeline.scan_pool.run(seal) if large else seal()
+        except Exception as error:  # noqa: BLE001 - the message is as good without a seal
+            self._pipeline.recorder.failure(self.id, error)
+            return verdict
+        return replace(verdict, edits=replace(verdict.edits, insert=(*fields, *verdict.edits.insert)))
 
     def _profile(self) -> Profile:
         return self._pipeline.profiles.of(self._transaction)
