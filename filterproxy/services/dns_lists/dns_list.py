@@ -26,6 +26,7 @@ from filterproxy.services.dns_lists.subjects import address_hash
 from filterproxy.services.ip_addresses import parse_ip, reversed_labels
 
 FAILURES_BEFORE_OFF = 5
+SOUND_FOR = 60.0  # seconds after a test in which a listing is believed without asking again
 QUICK_RETEST = 15.0  # seconds until a list that does not answer is tried again; doubled each time
 _ERRORS = IPv4Network("127.255.255.0/24")  # .252 typing error, .254 public resolver, .255 too many queries
 _MISSING = (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
@@ -45,6 +46,9 @@ class Trouble(StrEnum):
     WILDCARD = "lists_everything"
     GONE = "gone"
     SILENT = "no_answer"
+
+
+_LISTS_EVERYTHING = (Trouble.WILDCARD, "it lists everything")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class DnsList:
         self._refused: tuple[Matcher, ...] = tuple(map(parse_code, config.refused))
         self._resolver, self._clock, self._log, self._metrics = resolver, clock, log, metrics
         self._test_interval, self._retest_interval = test_interval, retest_interval
-        self._next_test = 0.0
+        self._next_test = self._sound_until = 0.0
         self._failures = self._silent_tests = 0
         self._test: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,7 +103,19 @@ class DnsList:
         await self._ready()
         if self.state.off_because:
             return None
-        return self._judge(await self._ask(labels))
+        codes = self._judge(await self._ask(labels))
+        if codes and self._clock.monotonic() >= self._sound_until:
+            await self._confirm()
+        return None if self.state.off_because else codes
+
+    async def _confirm(self) -> None:
+        """Ask again for what must never be listed: a list that begins to list everything would hit all mail."""
+        never = await asyncio.gather(*(self._ask(labels) for labels in self._never()))
+        wrong = next((answer for answer in never if answer.records), None)
+        if wrong is not None:
+            self._switch_off(*(self._trouble(wrong) or _LISTS_EVERYTHING))
+        else:
+            self._sound_until = self._clock.monotonic() + SOUND_FOR
 
     async def _ask(self, labels: str) -> DnsAnswer:
         return await self._resolver.resolve(f"{labels}.{self._zone}", "A")
@@ -150,8 +166,7 @@ class DnsList:
     async def _self_test(self) -> None:
         """Ask for what must never and what must always be listed (RFC 5782 section 5)."""
         kinds = sorted(self._config.kinds)
-        never = [_NEVER_LISTED[kind] for kind in kinds]
-        must = self._must_have(kinds)
+        never, must = self._never(), self._must_have(kinds)
         also_never = [_NEVER_LISTED_IPV6] if "address" in kinds and self._config.ipv6 else []
         *answers, zone = await asyncio.gather(
             *(self._ask(labels) for labels in (*never, *must, *also_never)), self._resolver.resolve(self._zone, "NS")
@@ -175,13 +190,17 @@ class DnsList:
         elif trouble:
             self._switch_off(*trouble)
         elif wrongly_listed or any(answer.records for answer in never):
-            self._switch_off(Trouble.WILDCARD, "it lists everything")
+            self._switch_off(*_LISTS_EVERYTHING)
         elif missing and (self._config.test or gone):
             self._switch_off(Trouble.GONE, "its test entry is gone" if self._config.test else "its zone is gone")
         elif not (self.state.off_because and unknown):
             self._switch_on("it lacks the test entry that every list has (RFC 5782)" if missing else "")
         if unknown:
             self._next_test = min(self._next_test, self._clock.monotonic() + self._retest_interval)
+
+    def _never(self) -> list[str]:
+        """Return the labels that the list must not have."""
+        return [_NEVER_LISTED[kind] for kind in sorted(self._config.kinds)]
 
     def _must_have(self, kinds: Sequence[str]) -> list[str]:
         """Return the labels of which the list must have one."""
@@ -199,6 +218,7 @@ class DnsList:
     def _switch_on(self, doubt: str) -> None:
         before, self.state = self.state, ListState(True, "", doubt)
         self._failures = self._silent_tests = 0
+        self._sound_until = self._clock.monotonic() + SOUND_FOR
         if before.off_because:
             self._log.info("list %s is on again", self.name)
         if doubt and doubt != before.doubt:

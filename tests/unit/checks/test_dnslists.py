@@ -655,3 +655,28 @@ async def test_addresses_that_a_click_writes_to_are_looked_up():
     await bench.inspect(b"Content-Type: text/html\r\n\r\n" + html)
     wanted = {address_hash(address, "sha1") for address in ("drop+box@free.example", "drop@free.example")}
     assert bench.asked() == {f"{digest}.bl.example" for digest in wanted}
+
+
+async def test_a_list_that_begins_to_list_everything_does_not_score_until_the_next_test():
+    client = ("5.113.0.203.bl.example", "A")
+    bench = Bench(a_list(["client"]), table={client: ["127.0.0.2"]})
+    assert await bench.inspect() == ["T_BL"]
+    bench.clock.advance(61)
+    assert await bench.inspect() == ["T_BL"]  # confirmed
+    bench.clock.advance(61)
+    bench.resolver._table["1.0.0.127.bl.example", "A"] = ["127.0.0.2"]
+    assert await bench.inspect() == []
+    assert bench.log.lines == ["warning: list t is switched off: it lists everything"]
+
+
+async def test_a_listing_is_confirmed_once_a_minute_and_only_a_listing():
+    client = ("5.113.0.203.bl.example", "A")
+    bench = Bench(a_list(["client"]), table={client: ["127.0.0.2"]})
+    await bench.inspect()
+    bench.clock.advance(61)
+    never = ("1.0.0.127.bl.example", "A")
+    assert await bench.inspect(client="203.0.113.9") == []
+    assert bench.resolver.asked.count(never) == 1  # by the test at the start
+    for _ in range(3):
+        assert await bench.inspect() == ["T_BL"]
+    assert bench.resolver.asked.count(never) == 2
