@@ -6,6 +6,7 @@ never decides alone. docs/training.md explains the numbers.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from filterproxy.classifier.background import BackgroundLearner
 from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
 from filterproxy.classifier.learner import probability
+from filterproxy.classifier.personal import Owners, PersonalModel, PersonalModels, total
 from filterproxy.classifier.selection import Selection
+from filterproxy.classifier.site_files import SiteFiles
 from filterproxy.classifier.site_model import SiteModel, open_site_model
 from filterproxy.classifier.threshold import BASE
 from filterproxy.config.paths import resolve_data
@@ -37,9 +40,26 @@ class BayesConfig(CheckConfig):
     reasons: int = Field(3, ge=0, le=20, description="How many of the strongest words for and against are shown.")
     refresh: Seconds = Field(1.0, gt=0, description="How often to look whether `models use` chose another model.")
     pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are scored off the event loop.")
+    per_domain: bool = Field(
+        False, description="Use what was learned with `learn --domain`, when all recipients are of that domain."
+    )
+    per_recipient: bool = Field(
+        False, description="Use what was learned with `learn --recipient`, when a message has that recipient alone."
+    )
+    recipient_delimiter: str = Field(
+        "+", max_length=1, description="What follows it in a recipient's local part names no other mailbox."
+    )
+    max_personal_models: int = Field(
+        1000, ge=1, description="Most models of domains and recipients together; each takes at most 1.1 MB on disk."
+    )
     autolearn: AutolearnConfig = Field(
         AutolearnConfig(), description="Learning without anybody's label, by what the other checks say; off by default."
     )
+
+    @property
+    def owners(self) -> Owners:
+        """Return who may have a personal model."""
+        return Owners(self.per_domain, self.per_recipient, self.recipient_delimiter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,8 @@ class BayesCheck(LearningCheck[BayesConfig]):
         self._path = self._selection.configured
         self._model: SiteModel | None = None
         self._looked = context.clock.monotonic()
+        self._owners = config.owners
+        self._personal = PersonalModels(SiteFiles.of(site.state_dir).folder) if self._owners else None
         self._learner = BackgroundLearner(
             lambda: self._path, site.state_dir, context.scan_pool, context.log, config.autolearn.max_waiting
         )
@@ -90,6 +112,8 @@ class BayesCheck(LearningCheck[BayesConfig]):
     async def close(self) -> None:
         """Learn what still waits, and let the model go."""
         await self._learner.close()
+        if self._personal is not None:
+            self._personal.close()
         self._model = None
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
@@ -98,11 +122,22 @@ class BayesCheck(LearningCheck[BayesConfig]):
         if self._model is None:
             raise CheckError("the model is not loaded")
         message = transaction.require_message()
+        personal = self._find_personal(transaction)
         if message.size > self.config.pool_size:
-            opinion = await self.context.scan_pool.run(judge, self._model, message, self.config.reasons)
+            opinion = await self.context.scan_pool.run(judge, self._model, message, self.config.reasons, personal)
         else:
-            opinion = judge(self._model, message, self.config.reasons)
+            opinion = judge(self._model, message, self.config.reasons, personal)
         return [SymbolResult(opinion.symbol, opinion.weight, opinion.options)]
+
+    def _find_personal(self, transaction: Transaction) -> Sequence[PersonalModel]:
+        """Return the personal models for the recipients; none when they cannot be read, which is told."""
+        if self._personal is None:
+            return ()
+        try:
+            return self._personal.find(self._owners.of(transaction.envelope.rcpt_to))
+        except (OSError, sqlite3.Error) as error:
+            self._warn(f"the personal models cannot be read: {error}")
+            return ()
 
     async def _follow_selection(self) -> None:
         """Look, at most once in `refresh` seconds, whether another model was chosen; keep the old one if it is bad."""
@@ -153,17 +188,18 @@ class BayesCheck(LearningCheck[BayesConfig]):
         self.context.log.warning("%s", text)
 
 
-def judge(model: SiteModel, message: Message, reasons: int) -> Opinion:
-    """Return the model's opinion on a message."""
+def judge(model: SiteModel, message: Message, reasons: int, personal: Sequence[PersonalModel] = ()) -> Opinion:
+    """Return the model's opinion on a message, with that of the recipients' own models on top of it."""
     features, words = extract_with_words(message)
-    score, threshold = model.score(features), model.threshold()
+    score, threshold = model.score(features) + total(personal, features.words), model.threshold()
     for_spam, for_ham = strongest(model.model, features, words, reasons)
-    options = (f"p={probability(score):.4f}", *map(str, for_spam), *map(str, for_ham))
+    own = [f"for {item.owner} {item.score(features.words):+.2f}" for item in personal]
+    options = (f"p={probability(score):.4f}", *own, *map(str, for_spam), *map(str, for_ham))
     if not threshold.informed:
         return Opinion("BAYES_UNSURE", 1.0, options)
     # Measured from the threshold: a score just above it counts as the probability 0.9 that the threshold stands for.
     certainty = 2 * probability(score - threshold.value + BASE) - 1
-    weight = abs(certainty) * model.evidence()
+    weight = abs(certainty) * model.evidence(item.examples for item in personal)
     if threshold.classify(score) == "spam":
         return Opinion("BAYES_SPAM", weight, options)
     if score < -BASE:

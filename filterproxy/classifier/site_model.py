@@ -7,7 +7,7 @@ when the site's files cannot be used, the model alone is, and somebody is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from filterproxy.classifier.features import VIEWS, Features
@@ -52,12 +52,16 @@ class SiteModel:
         """Return how many messages were learned on this site."""
         return self._counts.learned() if self._counts is not None else Examples()
 
-    def evidence(self) -> float:
+    def evidence(self, personal: Iterable[Examples] = ()) -> float:
         """Return between 0 and 1 how far the model may be believed: it grows with the examples of the rarer class.
 
-        An example of a model that was trained elsewhere counts as little as its `trust` says.
+        An example of a model that was trained elsewhere counts as little as its `trust` says; those of personal models
+        count like the site's own.
         """
-        rarer = min(self._examples())
+        spam, ham = self._examples()
+        for examples in personal:
+            spam, ham = spam + examples.spam, ham + examples.ham
+        rarer = min(spam, ham)
         return rarer / (rarer + HALF_EVIDENCE)
 
     def missing_for(self, evidence: float) -> tuple[int, int]:

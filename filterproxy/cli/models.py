@@ -21,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="List models, show one, choose one,
 
 ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file.")]
 _CONFIDENT = 0.9
+_SHOWN = 20
 
 
 @app.command("list")
@@ -69,6 +70,7 @@ def show(
         lines.append(("checksum", stored.checksum))
         if folder == selection.current():
             lines += _site_lines(open_site_model(folder, selection.state_dir, _warn), _automatic(selection.state_dir))
+            lines += _personal(selection.state_dir)
     for key, value in lines:
         sys.stdout.write(f"{escape(key, 40):<14} {escape(value, 500)}\n")
 
@@ -138,6 +140,16 @@ def _summary(stored: StoredModel) -> str:
     figure = f"(1-ROCA)% {roca:.4f}" if isinstance(roca, float) else "no figure"
     created = escape(str(stored.info.get("created", "-")), 20)
     return f"{created}  {stored.examples.spam} spam, {stored.examples.ham} ham  {figure}"
+
+
+def _personal(state_dir: Path) -> list[tuple[str, str]]:
+    """Return a line for each of the personal models with the most examples."""
+    from filterproxy.classifier.personal_feedback import learned_personally
+
+    counts = learned_personally(state_dir)
+    most = sorted(counts, key=lambda owner: (-counts[owner].spam - counts[owner].ham, owner))[:_SHOWN]
+    lines = [("… on top", f"{owner}: {counts[owner].spam} spam, {counts[owner].ham} ham") for owner in most]
+    return lines + ([("… on top", f"and {len(counts) - _SHOWN} more")] if len(counts) > _SHOWN else [])
 
 
 def _automatic(state_dir: Path) -> Examples:

@@ -13,6 +13,7 @@ from filterproxy.classifier.feedback import Feedback, learned_automatically
 from filterproxy.classifier.learner import Examples
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import FILE_NAME, save
+from filterproxy.classifier.personal_feedback import PersonalFeedback
 from filterproxy.classifier.selection import Selection
 from filterproxy.classifier.site_files import SiteFiles
 from filterproxy.core.action import Action
@@ -273,3 +274,39 @@ async def test_it_follows_files_that_were_removed(models: Path, tmp_path: Path) 
     assert isinstance(clock, FakeClock)
     clock.advance(1)
     assert (await inspect(check, make_mail(200, True))).name != "BAYES_SPAM"
+
+
+async def test_personal_models_count_when_all_recipients_share_one(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path, per_recipient=True, per_domain=True)
+    await check.start()
+    owners = ("@example.org", "alice@example.org")
+    with PersonalFeedback(models / "own", tmp_path, owners, 10, pytest.fail) as feedback:
+        for number in range(300, 330):
+            feedback.learn(make_mail(number, number % 2 == 0), number % 2 != 0)
+
+    async def symbol(*rcpt_to: str) -> SymbolResult:
+        return (await check.inspect(make_transaction(make_mail(200, True), rcpt_to=list(rcpt_to))))[0]
+
+    mine = await symbol("Alice+news@example.org")
+    assert mine.name != "BAYES_SPAM"
+    assert any(option.startswith("for alice@example.org -") for option in mine.options)
+    assert (await symbol("alice@example.org", "bob@example.org")).name == "BAYES_SPAM"
+    assert (await symbol("bob@example.org")).name == "BAYES_SPAM"
+    assert (await symbol()).name == "BAYES_SPAM"
+    await check.close()
+
+
+async def test_personal_models_are_not_touched_when_they_are_off(models: Path, tmp_path: Path) -> None:
+    check = make_check(models / "own", tmp_path)
+    await check.start()
+    folder = SiteFiles.of(tmp_path).folder
+    (folder / "personal.db").write_bytes(b"no database" * 100)
+    transaction = make_transaction(make_mail(200, True), rcpt_to=["alice@example.org"])
+    assert (await check.inspect(transaction))[0].name == "BAYES_SPAM"
+    on = make_check(models / "own", tmp_path, per_recipient=True)
+    await on.start()
+    assert (await on.inspect(transaction))[0].name == "BAYES_SPAM"
+    log = on.context.log
+    assert isinstance(log, RecordingLog)
+    assert "the personal models cannot be read" in log.lines[0]
+    await on.close()

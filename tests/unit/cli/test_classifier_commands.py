@@ -236,3 +236,25 @@ def test_models_are_listed_shown_chosen_and_taken_back(config: Path, trained: Pa
     assert run("models", "rollback", "-c", config).stdout == f"using {trained}\n"
     result = run("models", "rollback", "-c", config)
     assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_learning_for_a_recipient(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(make_mail(920, is_spam=True))
+    arguments = ("learn", "ham", "-c", config, "--recipient", "Alice+x@example.org", tmp_path / "mail")
+    refused = run(*arguments)
+    assert refused.exit_code == 2
+    assert "checks.bayes.per_recipient: such models are not enabled" in refused.stderr
+    config.write_text(config.read_text().replace("bayes: {", "bayes: {per_recipient: true, per_domain: true, "))
+    assert run(*arguments).stdout == "1 learned\n"
+    assert run("learn", "ham", "-c", config, "--domain", "example.org", tmp_path / "mail").stdout == "1 learned\n"
+    shown = run("models", "show", "-c", config).stdout
+    assert "learned here   0 spam, 0 ham" in shown
+    assert "alice@example.org: 0 spam, 1 ham" in shown
+    assert "@example.org: 0 spam, 1 ham" in shown
+    result = run("scan", "--json", "--offline", "-c", config, "--rcpt", "alice@example.org", tmp_path / "mail")
+    options = json.loads(result.stdout)["symbols"][0]["options"]
+    assert any(option.startswith("for alice@example.org ") for option in options)
+    assert run("forget", "-c", config, "--recipient", "alice@example.org", tmp_path / "mail").stdout == "1 forgotten\n"
+    assert run("learn", "ham", "-c", config, "--recipient", "alice", tmp_path / "mail").exit_code == 2
+    both = ("--recipient", "a@b.example", "--domain", "b.example")
+    assert run("learn", "ham", "-c", config, *both, tmp_path / "mail").exit_code == 2
