@@ -87,14 +87,20 @@ class Log(Protocol):
 class CheckMetrics(Protocol):
     """A check's way to count something that is no symbol."""
 
-    def dns_list(self, name: str, off_because: str) -> None:
-        """Note that a DNS list is off for that reason (one word), or on (empty)."""
+    def dns_list(self, name: str, off_because: str, owner: object) -> None:
+        """Note that a DNS list is off for that reason (one word), or on (empty); `owner` knows it now."""
+
+    def forget_dns_list(self, name: str, owner: object) -> None:
+        """Note that the owner knows the list no more; unless it has another owner since, nobody does."""
 
 
 class NoMetrics:
     """CheckMetrics that count nothing."""
 
-    def dns_list(self, name: str, off_because: str) -> None:
+    def dns_list(self, name: str, off_because: str, owner: object) -> None:
+        """Do nothing."""
+
+    def forget_dns_list(self, name: str, owner: object) -> None:
         """Do nothing."""
 
 

@@ -7,6 +7,7 @@ folder and any of them answers with the sums.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -113,7 +114,10 @@ class Metrics:
             "dns_queries", "DNS questions, by answer (found, nodata, nxdomain, temperror).", "status"
         )
         self._dns_seconds = self._histogram("dns_seconds", "Time to a DNS answer.", _DNS_BUCKETS)
-        self._dns_lists = self._gauge("dns_list_on", "1 while a DNS list is believed, else 0.", "livemin", "list")
+        self._list_owners: dict[str, object] = {}
+        self._dns_lists = self._gauge(
+            "dns_list_on", "1 while a DNS list is believed, else 0; NaN once it was removed.", "livemin", "list"
+        )
         self._dns_lists_off = self._counter(
             "dns_list_switched_off",
             "Times a DNS list was switched off: refused, foreign_answer, lists_everything, gone, no_answer.",
@@ -186,11 +190,18 @@ class Metrics:
         self._dns[status,].inc()
         self._dns_seconds[()].observe(seconds)
 
-    def dns_list(self, name: str, off_because: str) -> None:
-        """Note that a DNS list is off for that reason (one word), or on (empty)."""
+    def dns_list(self, name: str, off_because: str, owner: object) -> None:
+        """Note that a DNS list is off for that reason (one word), or on (empty); `owner` knows it now."""
+        self._list_owners[name] = owner
         self._dns_lists[name,].set(0 if off_because else 1)
         if off_because:
             self._dns_lists_off[name, off_because].inc()
+
+    def forget_dns_list(self, name: str, owner: object) -> None:
+        """Note that the owner knows the list no more: unless it has another owner since, it is neither on nor off."""
+        if self._list_owners.get(name) is owner:
+            del self._list_owners[name]
+            self._dns_lists[name,].set(math.nan)  # files that several processes share cannot lose a value
 
     def history_dropped(self, count: int = 1) -> None:
         """Count history rows that were lost."""

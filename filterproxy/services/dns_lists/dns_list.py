@@ -224,12 +224,14 @@ class DnsList:
         if doubt and doubt != before.doubt:
             self._log.warning("list %s: %s", self.name, doubt)
         if before.off_because or not before.tested:
-            self._metrics.dns_list(self.name, "")
+            self._metrics.dns_list(self.name, "", self)
 
     def _switch_off(self, word: Trouble, reason: str) -> None:
+        if self._closed:
+            return
         if reason != self.state.off_because:
             self._log.warning("list %s is switched off: %s", self.name, reason)
-            self._metrics.dns_list(self.name, word.value)
+            self._metrics.dns_list(self.name, word.value, self)
         self.state = ListState(True, reason, trouble=word)
         wait = self._retest_interval
         if word is Trouble.SILENT:
@@ -252,5 +254,6 @@ class DnsList:
         if self._test is not None:
             self._test.cancel()
             await asyncio.gather(self._test, return_exceptions=True)
+        self._metrics.forget_dns_list(self.name, self)
         if self._timer is not None:
             self._timer.cancel()

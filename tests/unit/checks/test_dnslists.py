@@ -48,8 +48,11 @@ class RecordingMetrics:
     def __init__(self) -> None:
         self.lists: list[tuple[str, str]] = []
 
-    def dns_list(self, name: str, off_because: str) -> None:
+    def dns_list(self, name: str, off_because: str, owner: object) -> None:
         self.lists.append((name, off_because))
+
+    def forget_dns_list(self, name: str, owner: object) -> None:
+        self.lists.append((name, "forgotten"))
 
 
 def required_entries(*zones: str) -> dict:

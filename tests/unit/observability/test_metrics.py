@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -33,8 +34,8 @@ def fill(metrics: Metrics) -> None:
     for ok in (True, False, False):
         metrics.authenticated(ok=ok)
     metrics.dns_query("found", 0.002)
-    metrics.dns_list("house", "")
-    metrics.dns_list("other", "refused")
+    metrics.dns_list("house", "", "owner")
+    metrics.dns_list("other", "refused", "owner")
     metrics.history_dropped(3)
     metrics.log_dropped(7)
     metrics.reloaded("ok")
@@ -69,6 +70,19 @@ def test_each_method_counts():
     fill(metrics)
     found = samples(metrics.render())
     assert {name: found.get(name) for name in EXPECTED} == EXPECTED
+
+
+def test_a_list_that_was_removed_is_neither_on_nor_off():
+    metrics, old, new = Metrics(), object(), object()
+    metrics.dns_list("gone", "refused", old)
+    metrics.dns_list("kept", "refused", old)
+    metrics.dns_list("kept", "", new)  # a reload: the new one speaks before the old one is closed
+    for name in ("gone", "kept", "unknown"):
+        metrics.forget_dns_list(name, old)
+    found = samples(metrics.render())
+    assert math.isnan(found["filterproxy_dns_list_on,gone"])
+    assert found["filterproxy_dns_list_on,kept"] == 1
+    assert "filterproxy_dns_list_on,unknown" not in found
 
 
 def test_two_registries_are_independent():
