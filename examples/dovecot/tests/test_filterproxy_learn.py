@@ -37,6 +37,14 @@ def test_it_learns_the_message_on_standard_input(programs: Path, judge: str) -> 
     assert not (programs / "logger.log").exists()
 
 
+def test_it_learns_for_a_recipient(programs: Path) -> None:
+    assert learn(programs, "ham", "a b@example.org") == 0
+    assert (
+        " learn ham -c /etc/filterproxy/filterproxy.yml --recipient a b@example.org -\n"
+        in (programs / "sudo.log").read_text()
+    )
+
+
 def test_a_failure_is_logged_and_fails_no_move(programs: Path) -> None:
     assert learn(programs, "spam", status=75) == 0
     assert "spam: complaint" in (programs / "logger.log").read_text()
