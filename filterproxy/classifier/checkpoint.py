@@ -30,7 +30,10 @@ class Checkpoint:
         """Return the checkpoint in a folder for a list of messages."""
         digest = hashlib.sha256()
         for example in examples:
-            digest.update(f"{example.is_spam} {example.source}\n".encode("utf-8", "surrogateescape"))
+            source = example.source
+            # Where an archive was unpacked to is another place each time.
+            place = (source.name, "" if source.unpacked else source.path, source.offset, source.length, source.error)
+            digest.update(f"{example.is_spam} {place}\n".encode("utf-8", "surrogateescape"))
         return cls(folder / NAME, digest.hexdigest())
 
     def load(self) -> tuple[Model, int] | None:

@@ -39,11 +39,14 @@ class Read:
     error: str = ""
 
 
-def from_paths(ham: Iterable[str | Path], spam: Iterable[str | Path]) -> list[Example]:
-    """Return the messages of the paths in order of time; without any date the classes alternate."""
+def from_paths(ham: Iterable[str | Path], spam: Iterable[str | Path], room: Path | None = None) -> list[Example]:
+    """Return the messages of the paths in order of time; without any date the classes alternate.
+
+    Archives and standard input are unpacked into `room`. Raises OSError when that cannot be written.
+    """
     keyed = []
     for is_spam, paths in ((False, ham), (True, spam)):
-        found = list(locate_messages(paths))
+        found = list(locate_messages(paths, room / ("spam" if is_spam else "ham") if room else None))
         for number, source in enumerate(found):
             received = received_time(source.read_start())
             keyed.append((received or _NEVER, number / len(found), Example(source, is_spam, received)))

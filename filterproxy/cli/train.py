@@ -55,11 +55,15 @@ def train(
 
 def _examples(index: Path | None, ham: list[str], spam: list[str], temporary: Path) -> list[Example]:
     from filterproxy.classifier.reading import from_index, from_paths
-    from filterproxy.services.corpus import unpack_archives
+    from filterproxy.core.errors import ConfigError
 
     if index is not None:
         return from_index(index)
-    return from_paths(unpack_archives(ham, temporary / "ham"), unpack_archives(spam, temporary / "spam"))
+    try:
+        return from_paths(ham, spam, temporary)
+    except OSError as error:
+        place = str(error.filename or temporary)
+        raise ConfigError(f"cannot unpack: {error.strerror}", file=place, hint="set TMPDIR") from error
 
 
 def _train(examples: list[Example], output: Path, description: Description, jobs: int, force: bool) -> ExitStatus:

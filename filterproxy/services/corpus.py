@@ -6,15 +6,18 @@ ever opened, and never more than one message is held. The `From ` line of an mbo
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import stat
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -49,13 +52,17 @@ class CorpusItem:
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """Where one message lies, so that it can be read later and again; `length` -1 is the whole file."""
+    """Where one message lies, so that it can be read later and again; `length` -1 is the whole file.
+
+    `unpacked` says that the file is a temporary copy of what `name` names.
+    """
 
     name: str
     path: str
     offset: int = 0
     length: int = -1
     error: str = ""
+    unpacked: bool = False
 
     def read(self) -> CorpusItem:
         """Return the message; whatever goes wrong is the item's error."""
@@ -105,29 +112,34 @@ def read_messages(paths: Iterable[str | Path]) -> Iterator[CorpusItem]:
                 yield from (located.read() for located in _split(file))
 
 
-def locate_messages(paths: Iterable[str | Path]) -> Iterator[Locator]:
+def locate_messages(paths: Iterable[str | Path], room: Path | None = None) -> Iterator[Locator]:
     """Yield where the messages of files, folders, mboxes and Maildirs lie, without reading bodies into memory.
 
-    Archives cannot be read in any order: unpack them first (`unpack_archives`); standard input neither.
+    Tar archives and standard input cannot be read in any order: their messages are unpacked into files in the folder
+    `room`, which must outlive the locators; without it neither is read.
     """
-    for path in paths:
-        for file in _files(str(path)):
-            yield from _split(file)
-
-
-def unpack_archives(paths: Iterable[str | Path], folder: Path) -> Iterator[str | Path]:
-    """Yield the paths, each tar archive and `-` among them replaced by a folder or file made inside `folder`."""
     for number, path in enumerate(paths):
-        if str(path) != STDIN and not (_ARCHIVE.search(str(path)) and Path(path).is_file()):
-            yield path
+        if room is not None and str(path) == STDIN:
+            yield from _unpack([read_stdin()], room / f"{number:06d}")
             continue
-        target = folder / f"{number:06d}"
-        target.mkdir(parents=True)
-        items = [read_stdin()] if str(path) == STDIN else _read_archive(str(path))
-        for count, item in enumerate(items):
-            if item.raw is not None:
-                (target / f"{count:08d}").write_bytes(item.raw)
-        yield target
+        for file in _files(str(path)):
+            if room is not None and not file.error and _ARCHIVE.search(file.path):
+                yield from _unpack(_read_archive(file.path), room / f"{number:06d}")
+            else:
+                yield from _split(file)
+
+
+def _unpack(items: Iterable[CorpusItem], folder: Path) -> Iterator[Locator]:
+    folder.mkdir(parents=True, exist_ok=True)
+    number = sum(1 for _ in folder.iterdir())  # a folder may hold several archives
+    for item in items:
+        if item.raw is None:
+            yield Locator(item.name, "", error=item.error)
+            continue
+        file = folder / f"{number:08d}"
+        file.write_bytes(item.raw)
+        number += 1
+        yield Locator(item.name, str(file), length=len(item.raw), unpacked=True)
 
 
 def read_index(index_file: str | Path) -> Iterator[IndexLine]:
@@ -283,14 +295,26 @@ def _read_archive(path: str) -> Iterator[CorpusItem]:
     try:
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
-                if member.isfile():
-                    yield _read_member(archive, member, f"{path}:{member.name}")
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+                if member.isfile() and not _is_hidden(member.name):
+                    yield from _read_member(archive, member, f"{path}:{member.name}")
+    except (OSError, EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZMAError) as error:
         yield CorpusItem(path, None, f"broken archive: {_reason(error)}")
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> CorpusItem:
-    if member.size > MAX_MESSAGE:
-        return CorpusItem(name, None, f"larger than {MAX_MESSAGE >> 20} MiB")
-    file = archive.extractfile(member)
-    return CorpusItem(name, _without_from_line(file.read()) if file else b"")
+def _is_hidden(name: str) -> bool:
+    """Tell whether a member is what a folder's hidden files are; the folders themselves may be a Maildir's."""
+    return name.rpartition("/")[2].startswith(".")
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Iterator[CorpusItem]:
+    file = archive.extractfile(member) if member.size <= MAX_MESSAGE else None
+    if file is None:
+        yield CorpusItem(name, None, f"larger than {MAX_MESSAGE >> 20} MiB")
+        return
+    raw = file.read()
+    spans = list(_mbox_spans(BytesIO(raw)))
+    if len(spans) < 2:
+        yield CorpusItem(name, _without_from_line(raw))
+        return
+    for number, (begin, length) in enumerate(spans, 1):
+        yield CorpusItem(f"{name}:{number}", _without_from_line(raw[begin : begin + length]))

@@ -18,7 +18,6 @@ from filterproxy.services.corpus import (
     read_index,
     read_messages,
     received_time,
-    unpack_archives,
 )
 
 MAIL = b"From: a@example.org\nSubject: one\n\nHello\n"
@@ -86,9 +85,38 @@ def test_an_archive(tmp_path: Path) -> None:
             archive.addfile(member, io.BytesIO(raw))
     items = read(tmp_path / "mail.tar.gz")
     assert items == [CorpusItem(f"{tmp_path}/mail.tar.gz:x/1", MAIL), CorpusItem(f"{tmp_path}/mail.tar.gz:x/2", OTHER)]
-    unpacked = list(unpack_archives([tmp_path / "mail.tar.gz", tmp_path / "other"], tmp_path / "room"))
-    assert unpacked == [tmp_path / "room" / "000000", tmp_path / "other"]
-    assert [item.raw for item in read(unpacked[0])] == [MAIL, OTHER]
+    located = list(locate_messages([tmp_path / "mail.tar.gz"], tmp_path / "room"))
+    assert [locator.read() for locator in located] == items
+
+
+@pytest.mark.parametrize("kind", ["", "gz", "bz2", "xz"])
+def test_an_archive_of_mboxes_and_maildirs(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "mail" / f"a.tar{'.' if kind else ''}{kind}"
+    file.parent.mkdir()
+    box = FROM_LINE + MAIL + b"\n" + FROM_LINE + OTHER
+    with tarfile.open(file, f"w:{kind}") as archive:
+        for name, raw in (("box", box), ("M/.Junk/cur/1:2,S", MAIL), ("M/.DS_Store", b"junk"), ("empty", b"")):
+            member = tarfile.TarInfo(name)
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+    names = [f"{file}:{name}" for name in ("box:1", "box:2", "M/.Junk/cur/1:2,S", "empty")]
+    assert [item.name for item in read(file.parent)] == names
+    located = list(locate_messages([file.parent, file], tmp_path / "room"))
+    assert [locator.read() for locator in located] == read(file.parent, file)
+
+
+def test_a_cut_off_archive_gives_what_it_has_and_one_error(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
+        for number in range(50):
+            member = tarfile.TarInfo(str(number))
+            member.size = 4000
+            archive.addfile(member, io.BytesIO(os.urandom(4000)))
+    (tmp_path / "cut.tgz").write_bytes((tmp_path / "whole.tar.gz").read_bytes()[:100_000])
+    items = read(tmp_path / "cut.tgz")
+    located = list(locate_messages([tmp_path / "cut.tgz"], tmp_path / "room"))
+    assert [item.raw is None for item in items] == [False] * (len(items) - 1) + [True]
+    assert 10 < len(items) < 50
+    assert [locator.read() for locator in located] == items
 
 
 @pytest.mark.parametrize("content", [b"no archive", b"\x1f\x8b\x08\x00garbage"])
