@@ -18,6 +18,7 @@ from filterproxy.cli.learn import forget, learn
 from filterproxy.cli.reading import ManyPaths
 from filterproxy.cli.run import run
 from filterproxy.cli.scan import scan
+from filterproxy.cli.test_delivery import test_delivery
 from filterproxy.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A spam filter in front of a real mail server.")
@@ -29,6 +30,7 @@ app.command()(doctor)
 app.command()(history)
 app.command()(init)
 app.command()(run)
+app.command("test-delivery")(test_delivery)
 app.command()(scan)
 app.command()(explain)
 app.command()(evaluate)

@@ -89,7 +89,7 @@ def written_hops(group: HopGroup) -> Iterator[tuple[KeyPath, Hop]]:
     shared = {name: getattr(group, name) for name in HopItem.model_fields if name != "name"}
     for number, hop in enumerate(group.hops):
         own = {name: getattr(hop, name) for name in hop.model_fields_set}
-        yield ("hops", number), HopItem.model_construct(**{**shared, **own}, name=hop.name)
+        yield ("hops", number), HopItem.model_construct(**{**shared, "name": "", **own})
 
 
 def every_group(next_hop: NextHop) -> Iterator[tuple[KeyPath, HopGroup]]:

@@ -254,6 +254,14 @@ class NextHopConnection(asyncio.Protocol):
             raise self._fail(f"refuses RSET: {reply}", "rset")
         self.reused = True
 
+    async def leave(self) -> None:
+        """Say QUIT and hear the answer, or why there is none."""
+        try:
+            await self._ask("quit", self._client.quit)
+        except NextHopError as error:
+            self._show("-", f"no answer to QUIT: {error.reason}")
+        self.abort()
+
     def quit(self) -> None:
         """End the session without waiting: QUIT when the dialogue allows it, else the connection is just closed."""
         if not (self.alive and self._client.may_quit):
