@@ -110,7 +110,7 @@ async def _send(connection: NextHopConnection, sender: Path, to: Path, message: 
     if reply.positive:
         reply = await connection.data()
     if reply.code == 354:
-        reply = await connection.send(message) or await connection.sent()
+        reply = await connection.send((message,)) or await connection.sent()
     outcome = Outcome(_one_line(reply), reply.code // 100 == 2, temporary=reply.code // 100 == 4)
     if connection.ready or connection.in_transaction:
         await connection.leave()
