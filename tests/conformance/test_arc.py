@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from filterproxy.message import Message
-from filterproxy.services.resolver import DnsResolver
 from filterproxy.services.signatures import verify_arc
-from filterproxy.testing import FakeClock, FakeResolver, FakeScanPool
+from filterproxy.testing import FakeResolver, FakeScanPool
 from filterproxy.testing.dns_server import DnsServer
+from tests.conformance.zones import resolver_on, serve
 
 SUITE = Path(__file__).parents[1] / "data" / "arc" / "arc-draft-validation-tests.yml"
 
@@ -48,14 +48,18 @@ async def test_with_keys_from_a_table(keys, test):
     assert await verify(test, resolver) == expected(test)
 
 
+@pytest.fixture(scope="module")
+def server():
+    with DnsServer({}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
 @pytest.mark.parametrize(("keys", "test"), CASES)
-async def test_with_a_real_server(keys, test):
-    with DnsServer({name: {"TXT": [text]} for name, text in keys.items()}) as server:
-        resolver = DnsResolver([(server.host, server.port)], FakeClock())
-        try:
-            assert await verify(test, resolver) == expected(test)
-        finally:
-            await resolver.close()
+async def test_with_a_real_server(keys, test, transport, server):
+    serve(server, {(name, "TXT"): [text] for name, text in keys.items()}, transport)
+    async with resolver_on(server) as resolver:
+        assert await verify(test, resolver) == expected(test)
 
 
 async def test_a_signature_without_from_says_nothing_of_the_author():

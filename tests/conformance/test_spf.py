@@ -13,7 +13,7 @@ from filterproxy.core.ports import DnsAnswer, DnsStatus
 from filterproxy.services.resolver import DnsResolver
 from filterproxy.services.spf_evaluator import evaluate
 from filterproxy.testing import FakeClock
-from filterproxy.testing.dns_server import TIMEOUT, Behaviour, DnsServer
+from filterproxy.testing.dns_server import TIMEOUT, TRUNCATED, Behaviour, DnsServer
 
 SUITE = Path(__file__).parents[1] / "data" / "spf" / "rfc7208-tests.yml"
 
@@ -129,12 +129,18 @@ def server():
         yield running
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
 @pytest.mark.parametrize(("section", "test"), CASES)
-async def test_with_a_real_server(section, test, server):
+async def test_with_a_real_server(section, test, transport, server):
     server.load(section.zones)
-    server.behaviours = section.behaviours
+    cut = dict.fromkeys(section.zones, TRUNCATED) if transport == "tcp" else {}  # over UDP: come back over TCP
+    server.behaviours = cut | section.behaviours
+    server.queries.clear()
     resolver = DnsResolver([(server.host, server.port)], FakeClock(), timeout=0.3)
     try:
         await check(test, resolver)
     finally:
         await resolver.close()
+    if transport == "tcp" and not section.behaviours:
+        answered = {(query.name, query.rtype) for query in server.queries if server.behaviour(query.name, "").truncated}
+        assert answered == {(query.name, query.rtype) for query in server.queries if query.transport == "tcp"}
