@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from filterproxy.core.authentication import MethodResult
 from filterproxy.message.domains import ascii_domain
+from filterproxy.message.encoded_words import decode_words
+from filterproxy.message.limits import Limits
 
 # An RFC 2045 token, or local-part@domain (RFC 8601 section 2.2, pvalue); everything else is quoted.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9!#$%&'*+\-.^_`{|}~]*@)?[A-Za-z0-9!#$%&'*+\-.^_`{|}~]+\Z")
@@ -62,7 +64,7 @@ def _clean(text: str) -> str:
 def carries_authserv_id(value: bytes | str, hostname: str) -> bool:
     """Tell whether an Authentication-Results value names our host as its author (RFC 8601 section 5).
 
-    Comments, folding, quoting, letter case, control characters and a final dot do not hide the name; what cannot be
+    Comments, folding, quoting, encoded words, letter case, control characters and a final dot do not hide the name; what cannot be
     read is taken as ours, because removing a field of nobody's costs nothing and keeping a forged one does.
     """
     octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
@@ -71,6 +73,8 @@ def carries_authserv_id(value: bytes | str, hostname: str) -> bool:
         return True
     # A reader may take a comment or a blank inside the name for nothing; a version may follow the name.
     candidates = {words[0], "".join(words), "".join(words[:-1])}
+    # RFC 2047 words have no place here, but some libraries decode them in any field.
+    candidates |= {decode_words(word, Limits(), set()) for word in candidates if "=?" in word}
     return _comparable(hostname) in {_comparable(candidate) for candidate in candidates}
 
 

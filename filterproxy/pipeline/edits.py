@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from filterproxy.pipeline.header_fields import field_spans, line_end_of
 
+# A message that begins with a continuation line would continue the last of our fields, and write results into it.
+_STRAY = ("X-Stray-Continuation", "the message began with the lines below")
+_BLANKS = (b" ", b"\t")
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdits:
@@ -34,6 +38,8 @@ class HeaderEdits:
         removed = {(name.lower(), occurrence) for name, occurrence in self.remove}
         changed = {(name.lower(), occurrence): (name, value) for name, occurrence, value in self.change}
         pieces = [_field(name, value, line_end) for name, value in self.insert]
+        if pieces and raw[:1] in _BLANKS:
+            pieces.append(_field(*_STRAY, line_end))
         kept = 0
         for span in field_spans(raw) if removed or changed else ():
             key = (span.name, span.occurrence)

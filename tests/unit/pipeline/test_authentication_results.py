@@ -78,6 +78,8 @@ def test_any_value_is_read_back_by_a_strict_parser_as_one_result(value, reason):
         b" mx.example\0.org\x0b; spf=pass",
         b" mx.example.org\\; spf=pass",
         b' "mx".example."org" 1 ; none',
+        b" =?utf-8?q?mx=2Eexample=2Eorg?=; spf=pass",
+        b" =?us-ascii?b?bXguZXhhbXBsZS5vcmc=?= 1; spf=pass",
         b" mx.example.org",
         b";",
         " mx\uff0eexample\u3002org; spf=pass".encode(),

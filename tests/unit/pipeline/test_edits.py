@@ -73,3 +73,12 @@ def test_removing_leaves_every_other_field_as_it_was(lines, occurrence):
     gone = positions[occurrence - 1] if occurrence <= len(positions) else None
     expected = b"".join(line for index, line in enumerate(lines) if index != gone) + b"\r\nbody"
     assert HeaderEdits(remove=(("a", occurrence),)).apply(raw) == expected
+
+
+@pytest.mark.parametrize("first", [b" ; dkim=pass header.d=bank.example\r\n", b"\tx\r\n", b" \r\n"])
+def test_a_leading_continuation_line_does_not_continue_our_fields(first):
+    raw = first + b"From: a@example.org\r\n\r\nbody\r\n"
+    edited = HeaderEdits(insert=(("Authentication-Results", "mx.example.org; none"),)).apply(raw)
+    assert edited.startswith(b"Authentication-Results: mx.example.org; none\r\nX-Stray-Continuation: ")
+    assert edited.endswith(raw)
+    assert HeaderEdits(remove=(("x", 1),)).apply(raw) == raw
