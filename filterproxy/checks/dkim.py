@@ -16,6 +16,7 @@ from filterproxy.core.transaction import Transaction
 from filterproxy.services.signatures import SignatureResult, verify_dkim
 
 _NONE = Symbol("DKIM_NONE", 0.0, "The message has no DKIM signature")
+_LIMIT = Symbol("DKIM_LIMIT", 0.0, "The message has more DKIM signatures than are verified")
 _SYMBOLS = {
     "pass": Symbol("DKIM_PASS", -0.2, "A DKIM signature verifies"),
     "fail": Symbol("DKIM_FAIL", 1.0, "A DKIM signature does not verify: the message was changed, or it expired"),
@@ -36,16 +37,17 @@ class DkimCheck(Check[DkimConfig]):
     """Verifies with dkimpy and OpenSSL; keys come through our resolver."""
 
     name = "dkim"
-    symbols = (*_SYMBOLS.values(), _NONE)
+    symbols = (*_SYMBOLS.values(), _NONE, _LIMIT)
     config_type = DkimConfig
     stage = Stage.MESSAGE
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
-        """Return one symbol for each signature, DKIM_NONE without any."""
+        """Return one symbol for each signature, DKIM_NONE without any; DKIM_LIMIT when some were left out."""
         if self.context.site.offline:
             return []
+        message = transaction.require_message()
         found = await verify_dkim(
-            transaction.require_message(),
+            message,
             self.context.resolver,
             self.context.scan_pool,
             self.context.clock.now(),
@@ -54,7 +56,9 @@ class DkimCheck(Check[DkimConfig]):
         if not found:
             return [SymbolResult(_NONE.name, method=MethodResult("dkim", "none"))]
         passed = any(signature.result == "pass" for signature in found)
-        return [_result(signature, passed) for signature in found]
+        results = [_result(signature, passed) for signature in found]
+        left_out = message.headers.count("dkim-signature") - len(found)
+        return [*results, SymbolResult(_LIMIT.name, options=(f"{left_out} more",))] if left_out > 0 else results
 
 
 def _result(signature: SignatureResult, passed: bool) -> SymbolResult:

@@ -64,8 +64,9 @@ def _clean(text: str) -> str:
 def carries_authserv_id(value: bytes | str, hostname: str) -> bool:
     """Tell whether an Authentication-Results value names our host as its author (RFC 8601 section 5).
 
-    Comments, folding, quoting, encoded words, letter case, control characters and a final dot do not hide the name; what cannot be
-    read is taken as ours, because removing a field of nobody's costs nothing and keeping a forged one does.
+    Comments, folding, quoting, encoded words, letter case, control characters and a final dot do not hide the name;
+    what cannot be read is taken as ours, because removing a field of nobody's costs nothing and keeping a forged one
+    does.
     """
     octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     words = _first_words(octets)

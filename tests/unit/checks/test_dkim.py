@@ -97,7 +97,9 @@ async def test_only_so_many_signatures_are_verified():
     for _ in range(5):
         raw = sign(raw, rsa_key())
     resolver = FakeResolver({NAME: [key_record(rsa_key())]})
-    assert len(await inspect(raw, resolver, max_signatures=3)) == 3
+    *verified, limit = await inspect(raw, resolver, max_signatures=3)
+    assert [result.name for result in verified] == ["DKIM_PASS"] * 3
+    assert (limit.name, limit.options, limit.method) == ("DKIM_LIMIT", ("2 more",), None)
     assert resolver.asked == [NAME]  # one question for the same key
 
 
