@@ -151,7 +151,7 @@ def _sealer(loaded: Loaded) -> Sealer | None:
         key = load_key(loaded.base_dir / settings.key_file)
     except ValueError as error:
         raise loaded.error(("arc_sealing", "key_file"), str(error)) from error
-    return Sealer(settings.domain.lower(), settings.selector.lower(), key)
+    return Sealer(settings.domain, settings.selector, key)
 
 
 def make_policy(loaded: Loaded, checks: CheckSet, types: CheckTypes) -> ScoringPolicy:

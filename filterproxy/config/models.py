@@ -5,6 +5,7 @@ The keys are the public surface: people script against them, so they are added t
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Annotated, Any, Literal, Self
 
@@ -224,14 +225,28 @@ class ProfileSettings(Model):
     local: LocalProfile = Field(LocalProfile(), description="Mail from local_networks.")
 
 
-_NAMES = r"^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))"
+_LABELS = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*", re.IGNORECASE)
+
+
+def _selector(value: str) -> str:
+    if not _LABELS.fullmatch(value):
+        raise ValueError("must be a name of letters, digits, hyphens and dots, such as arc2026")
+    return value.lower()
+
+
+def _domain(value: str) -> str:
+    if not _LABELS.fullmatch(value) or "." not in value:
+        raise ValueError("must be a domain name such as example.org (xn--… when it is international)")
+    return value.lower()
 
 
 class ArcSealing(Model):
     """Mail from outside that is passed on carries an ARC set of ours (RFC 8617); needs the check `arc`."""
 
-    domain: str = Field(pattern=_NAMES + "+$", description="Our domain; its DNS holds the key.")
-    selector: str = Field(pattern=_NAMES + "*$", description="The key is at `SELECTOR._domainkey.DOMAIN`.")
+    domain: Annotated[str, AfterValidator(_domain)] = Field(description="Our domain; its DNS holds the key.")
+    selector: Annotated[str, AfterValidator(_selector)] = Field(
+        description="The key is at `SELECTOR._domainkey.DOMAIN`."
+    )
     key_file: str = Field(min_length=1, description="PEM file of the private RSA key (2048 bits).")
 
 
