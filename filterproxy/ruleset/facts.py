@@ -81,6 +81,7 @@ class Facts:
         self._items: dict[Target, Sequence[Any]] = {}
         self._values: dict[Field, list[tuple[Value, ...]]] = {}
         self._joined: dict[Field, bytes] = {}
+        self._folded: dict[Field, tuple[bytes, bool]] = {}
 
     @cached_property
     def message(self) -> Message:
@@ -136,6 +137,12 @@ class Facts:
 
         Places agree when there is one text and each character stands where it stands in the text's `data`.
         """
+        found = self._folded.get(of)
+        if found is None:
+            found = self._folded[of] = self._fold(of)
+        return found
+
+    def _fold(self, of: Field) -> tuple[bytes, bool]:
         values = [value for item in self.values(of) for value in item]
         if of.raw:
             return b"\n".join(value.data for value in values).lower(), len(values) == 1

@@ -7,6 +7,7 @@ matches; an expression this reader does not understand has no literals and is si
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,18 +19,25 @@ Group = frozenset[str]
 
 
 class Literals(NamedTuple):
-    """Texts of which every match holds at least one, and how many characters a match has at most (0: no limit)."""
+    """Texts of which every match holds at least one, and how many characters a match has at most (0: no limit).
+
+    `also`: more groups of texts, of each of which every match holds at least one.
+    """
 
     texts: Group = frozenset()
     longest: int = 0
+    also: tuple[Group, ...] = ()
 
 
 MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
 MAX_PRODUCT = 64  # texts a concatenation may multiply out to
 MAX_GROUP = 1000  # texts one group may hold
+MAX_ALSO = 4  # texts of a group that is looked for only when the best one is there
 MAX_DEPTH = 60
 MAX_CLASS = 4  # members of a character class that count as alternatives
 
+# Characters that stand for themselves and that no quantifier follows.
+_PLAIN_RUN = re.compile(r"[A-Za-z0-9 ,'\"@#%&:;<>=!~_/-]+(?![*+?{])")
 _CLASS_ESCAPES = "dDsSwWpPC"
 _EMPTY_ESCAPES = "bBAz"
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
@@ -72,7 +80,10 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
         node = _Reader(pattern, plain).alternation(0)
     except (_NotUnderstood, IndexError, ValueError, OverflowError):
         return Literals()
-    return Literals(_best(node) or frozenset(), node.longest or 0)
+    best = _best(node) or frozenset()
+    others = (group for group in _groups(node) if group != best and _useful(group) and len(group) <= MAX_ALSO)
+    also = sorted(others, key=_quality, reverse=True)[:2] if best else []
+    return Literals(best, node.longest or 0, tuple(also))
 
 
 def _useful(group: Group) -> bool:
@@ -175,7 +186,12 @@ class _Reader:
     def branch(self, depth: int) -> _Node:
         nodes: list[_Node] = []
         while self.peek() not in ("", "|", ")"):
-            nodes.append(self.quantified(self.atom(depth)))
+            plain = _PLAIN_RUN.match(self.text, self.at)
+            if plain:
+                self.at = plain.end()
+                nodes.append(_exactly(plain[0].lower()))
+            else:
+                nodes.append(self.quantified(self.atom(depth)))
         return _concatenate(nodes)
 
     def quantified(self, node: _Node) -> _Node:

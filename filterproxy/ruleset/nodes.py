@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from filterproxy.ruleset.expressions import Compiled
 from filterproxy.ruleset.facts import Facts, Field, Target, Value
 from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
 from filterproxy.ruleset.lists import ListFile
-from filterproxy.ruleset.literals import Literals
+from filterproxy.ruleset.literals import Group, Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
 from filterproxy.ruleset.prefilter import MAX_PLACES, Places
 from filterproxy.ruleset.targets import identity
@@ -84,7 +85,10 @@ class Pattern:
             return None
         if isinstance(self.regex, LimitedExpression):
             return next(self.regex.find(value.text, value.data, run.budget), None)
-        match = self._near(self.regex, value.data, run.candidates[self.number])
+        places = run.candidates[self.number]
+        if self.also and places is not None and not self._has_also(run):
+            return None
+        match = self._near(self.regex, value.data, places)
         return None if match is None else self._shown(match)
 
     def find_all(self, value: Value, run: Run) -> Iterator[str]:
@@ -92,6 +96,16 @@ class Pattern:
         if isinstance(self.regex, LimitedExpression):
             return self.regex.find(value.text, value.data, run.budget)
         return map(self._shown, self.regex.finditer(value.data))
+
+    @property
+    def also(self) -> tuple[tuple[bytes, ...], ...]:
+        """Return groups of literals of each of which every match holds one."""
+        return _encoded(self.literals.also)
+
+    def _has_also(self, run: Run) -> bool:
+        """Tell whether the other literals are there too, which costs less than a search."""
+        text, _ = run.facts.folded(self.field)
+        return all(any(literal in text for literal in group) for group in self.also)
 
     def _near(self, regex: Any, data: bytes, places: Places) -> Any:
         """Return a match, or None; with places of its literals only what is around them is searched."""
@@ -104,6 +118,11 @@ class Pattern:
     def _shown(self, match: Any) -> str:
         found: bytes = match[0]
         return found.decode("latin-1" if self.field.raw else "utf-8", "replace")
+
+
+@cache
+def _encoded(groups: tuple[Group, ...]) -> tuple[tuple[bytes, ...], ...]:
+    return tuple(tuple(text.encode() for text in group) for group in groups)
 
 
 class Test(Protocol):

@@ -24,7 +24,7 @@ from filterproxy.ruleset.rarity import rarest_window
 Places: TypeAlias = list[int] | None
 
 _TABLE_BITS = 18
-MAX_PLACES = 8
+MAX_PLACES = 16
 
 # Letters that RE2 folds into ASCII or Cyrillic ones and that `lower()` leaves alone.
 _FOLDS = dict(zip("ſᲀᲁᲂᲃᲄᲅᲆ", "sвдосттъ", strict=True))
