@@ -5,7 +5,7 @@ The rule: no event loop and no lock held when it forks; one selector waits for s
 | phase | leaves it |
 |---|---|
 | STARTING | all workers ready → SERVING; one fails → DRAINING with its faults; SIGTERM → DRAINING |
-| SERVING | SIGTERM, SIGINT → DRAINING; SIGHUP → a reload; a worker's end → it is started again |
+| SERVING | SIGTERM, SIGINT → DRAINING; SIGHUP, a changed rules file → a reload; a worker's end → it is started again |
 | DRAINING | every worker gone, or killed after the drain time-out → exit |
 """
 
@@ -24,6 +24,7 @@ from filterproxy.app.errors import StartError, fault_lines
 from filterproxy.app.notify import notify
 from filterproxy.app.reload import ANSWER_TIMEOUT, Reload, needs_restart
 from filterproxy.app.signals import SignalQueue
+from filterproxy.app.watch import Watch
 from filterproxy.app.worker_process import WorkerProcess, describe
 from filterproxy.config.loader import Loaded
 from filterproxy.core.errors import FilterproxyError
@@ -82,6 +83,8 @@ class Supervisor:
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._generation = 0
+        self._watch = Watch(config)
+        self._look_at = clock.monotonic()
         self._signals = SignalQueue(_SIGNALS)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals.socket, selectors.EVENT_READ)
@@ -106,6 +109,7 @@ class Supervisor:
             self._on_signal(number)
         for slot in self._slots:
             self._listen_to(slot)
+        self._look_for_changes()
         self._continue_reload()
         self._kill_late()
 
@@ -120,6 +124,7 @@ class Supervisor:
         due = [slot.start_at for slot in self._slots if self._may_start(slot)]
         due += [self._reload.deadline] if self._reload else []
         due += [self._kill_at] if self._phase is _Phase.DRAINING else []
+        due += [self._look_at] if self._looks else []
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
     # Workers
@@ -230,6 +235,20 @@ class Supervisor:
 
     # Reload
 
+    @property
+    def _looks(self) -> bool:
+        return self._phase is _Phase.SERVING and self._config.settings.watch_interval > 0
+
+    def _look_for_changes(self) -> None:
+        now = self._clock.monotonic()
+        if not self._looks or now < self._look_at:
+            return
+        self._look_at = now + self._config.settings.watch_interval
+        changed = self._watch.changed(self._config)
+        if changed:
+            self._log.info("reload", f"changed: {' '.join(map(str, changed))}")
+            self._reload_wanted = True
+
     def _continue_reload(self) -> None:
         if self._reload:
             self._reload.expire(self._clock.monotonic())
@@ -245,6 +264,7 @@ class Supervisor:
         except FilterproxyError as error:
             self._refuse_reload(fault_lines(error))
             return
+        self._watch.note(config)
         self._generation += 1
         deadline = self._clock.monotonic() + ANSWER_TIMEOUT
         self._reload = Reload(self._generation, config, [process.pid for process in self._running()], deadline)
@@ -260,6 +280,7 @@ class Supervisor:
         for key in needs_restart(self._config, reload.config):
             self._log.warning("reload", f"{key} has changed: that takes effect after a restart")
         self._config = reload.config
+        self._watch.keep_only(reload.config)
         self._log.reopen()
         self._metrics.reloaded("ok")
         self._log.info("reload", f"done, the new configuration is in use workers={len(self._running())}")

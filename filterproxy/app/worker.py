@@ -128,13 +128,19 @@ class Worker:
     def _serving(self) -> bool:
         return not self._stopping.is_set()
 
-    async def _open(self, loaded: Loaded) -> Generation:
-        """Return a started generation; it owns its resolver, so that closing one never disturbs another."""
+    async def _open(self, loaded: Loaded, *, aside: bool = False) -> Generation:
+        """Return a started generation; it owns its resolver, so that closing one never disturbs another.
+
+        `aside`: it is made in a thread, beside the sessions that are served.
+        """
         resolver = self._setup.open_resolver(loaded.settings.dns, self._clock, self._metrics.dns_query)
         services = Services(self._clock, self._log, self._metrics, self._store, self._store, self._pool, resolver)
         site = make_site(loaded)
         try:
-            pipeline = make_pipeline(loaded, site, services)
+            if aside:
+                pipeline = await asyncio.to_thread(make_pipeline, loaded, site, services)
+            else:
+                pipeline = make_pipeline(loaded, site, services)
             await pipeline.start()
         except BaseException:
             await resolver.close()
@@ -173,7 +179,9 @@ class Worker:
     async def _prepare(self, generation: int) -> ControlMessage:
         await self._abort()
         try:
-            self._prepared = generation, await self._open(self._setup.load())
+            # Reading and compiling takes a while: in a thread, sessions go on.
+            loaded = await asyncio.to_thread(self._setup.load)
+            self._prepared = generation, await self._open(loaded, aside=True)
         except FilterproxyError as error:
             return ControlMessage(Word.REFUSED, generation, tuple(fault_lines(error)))
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the configuration in use stays in use

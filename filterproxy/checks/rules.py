@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import Field
 
 from filterproxy.core.action import Action
 from filterproxy.core.check import Check, CheckConfig, CheckContext
 from filterproxy.core.composite import Composite
+from filterproxy.core.errors import ConfigError
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds, Size
@@ -36,6 +38,13 @@ class RulesConfig(CheckConfig):
         description="Time that expressions with look-around or backreferences have for one message, all together.",
     )
     pool_size: Size = Field(64 * 1024, ge=0, description="Messages larger than this are matched off the event loop.")
+
+    def watched_files(self, base_dir: Path) -> Sequence[Path]:
+        """Return the rules files; a change of one, a new one and a missing one call for a reload."""
+        try:
+            return loader.find_files(self.files, base_dir)
+        except ConfigError:
+            return ()  # the reload says what is missing
 
 
 class RulesCheck(Check[RulesConfig]):

@@ -295,6 +295,9 @@ class Settings(Model):
         ge=0,
         description="Longest time a check may hold a worker's event loop before it is stopped; 0 is no limit.",
     )
+    watch_interval: Seconds = Field(
+        0.25, ge=0, description="How often rules files are looked at for changes, which reload; 0: only SIGHUP does."
+    )
     drain_timeout: Seconds = Field(30.0, ge=0, description="How long sessions may finish after SIGTERM.")
     failure_policy: Literal["tempfail", "accept"] = Field(
         "tempfail", description="What mail gets when the filter itself cannot decide."

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +41,10 @@ class CheckConfig(BaseModel):
     )
     authenticated: bool = Field(True, description="Run for mail of authenticated users.")
     local: bool = Field(True, description="Run for mail from local_networks.")
+
+    def watched_files(self, base_dir: Path) -> Sequence[Path]:
+        """Return files of the check whose change makes a running service reload, with what patterns stand for now."""
+        return ()
 
 
 ConfigT = TypeVar("ConfigT", bound=CheckConfig)

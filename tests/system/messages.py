@@ -9,13 +9,18 @@ BODY = b"Hello,\r\n\r\n.a line that begins with a dot\r\nthe last line\r\n"
 
 
 def message(
-    marker: str, *, body: bytes = BODY, headers: Sequence[bytes] = (), sender: bytes = b"Ann <sender@example.org>"
+    marker: str,
+    *,
+    body: bytes = BODY,
+    headers: Sequence[bytes] = (),
+    sender: bytes = b"Ann <sender@example.org>",
+    subject: str = "The minutes of Monday",
 ) -> bytes:
     """Return a message whose Message-ID holds the marker."""
     fields = [
         b"From: " + sender,
         b"To: alice@example.net",
-        b"Subject: The minutes of Monday",
+        f"Subject: {subject}".encode(),
         b"Date: Mon, 02 Nov 2026 10:00:00 +0000",
         f"Message-ID: <{marker}@example.org>".encode(),
         b"X-Folded: one\r\n\ttwo",

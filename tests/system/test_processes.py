@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import pwd
@@ -10,6 +12,7 @@ import signal
 import smtplib
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -426,3 +429,92 @@ def test_history_survives_the_end(site: Site, filterproxy_server: Start) -> None
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["message_id"].strip("<>") for row in rows] == ["kept@example.org"]
+
+
+# Rules that change
+
+
+RULE = "rules: [{name: LOCAL_WORD, score: 20, match: {subject: {contains: %s}}}]\n"
+
+
+def rules_site(site: Site) -> dict[str, Any]:
+    return site.config(workers=2, checks={"rules": {"files": ["local/*.yml"]}})
+
+
+def test_a_changed_rules_file_is_taken_up_by_all_workers_without_a_signal(
+    site: Site, system_dir: Path, filterproxy_server: Start
+) -> None:
+    local = system_dir / "filterproxy0" / "local"
+    local.mkdir(parents=True)
+    (local / "a.yml").write_text(RULE % "first")
+    server = filterproxy_server(rules_site(site))
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(site.session()) for _ in range(4)]
+        assert {site.send(message("first", subject="first"), smtp)[0] for smtp in sessions} == {554}
+        (local / "a.yml").write_text(RULE % "second")
+        server.wait_for_log("reload: done")
+        assert {site.send(message("1", subject="first"), smtp)[0] for smtp in sessions} == {250}
+        assert {site.send(message("2", subject="second"), smtp)[0] for smtp in sessions} == {554}
+        (local / "b.yml").write_text("rules: [{name: LOCAL_OTHER, score: 20, match: {subject: {contains: third}}}]\n")
+        server.wait_for_log("reload: done", count=2)
+        assert {site.send(message("3", subject="third"), smtp)[0] for smtp in sessions} == {554}
+    assert f"reload: changed: {local}/a.yml" in server.log()
+
+
+def test_a_changed_rules_file_that_is_wrong_keeps_the_old_rules_and_says_so(
+    site: Site, system_dir: Path, filterproxy_server: Start
+) -> None:
+    local = system_dir / "filterproxy0" / "local"
+    local.mkdir(parents=True)
+    (local / "a.yml").write_text(RULE % "first")
+    server = filterproxy_server(rules_site(site))
+    (local / "a.yml").write_text("rules: [{name: LOCAL_WORD, match: {subjct: {contains: x}}}]\n")
+    log = server.wait_for_log("warning: reload: refused, the old configuration stays in use")
+    assert f"{local}/a.yml:1:36: rules[0].match.subjct: unknown key (did you mean 'subject'?)" in log
+    assert site.send(message("first", subject="first"))[0] == 554
+    refused_reloads = 'filterproxy_reloads_total{result="failed"}'
+    wait_until(lambda: site.metrics().get(refused_reloads), "the metric", state=server.log)
+    checked = subprocess.run(
+        [COMMAND, "check-config", "-c", server.config], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 1
+    assert "did you mean 'subject'?" in checked.stderr
+    (local / "a.yml").write_text(RULE % "second")
+    server.wait_for_log("reload: done")
+    assert site.send(message("second", subject="second"))[0] == 554
+
+
+def test_rules_that_change_under_load_lose_nothing(site: Site, system_dir: Path, filterproxy_server: Start) -> None:
+    local = system_dir / "filterproxy0" / "local"
+    local.mkdir(parents=True)
+    (local / "a.yml").write_text(RULE % "word0")
+    server = filterproxy_server(rules_site(site))
+    stop = threading.Event()
+    accepted: list[str] = []
+    failures: list[str] = []
+
+    def sender(number: int) -> None:
+        with site.session() as smtp:
+            for count in itertools.count():
+                if stop.is_set():
+                    return
+                name = f"load-{number}-{count}"
+                code, text = site.send(message(name), smtp)
+                (accepted if code == 250 else failures).append(name if code == 250 else f"{name}: {code} {text}")
+
+    threads = [threading.Thread(target=sender, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for count in range(1, 4):
+            (local / "a.yml").write_text(RULE % f"word{count}")
+            server.wait_for_log("reload: done", count=count)
+            assert site.send(message("probe", subject=f"word{count}"))[0] == 554
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    delivered = b"".join(site.maildir())
+    assert len(accepted) >= 20
+    assert [name for name in accepted if f"{name}@example.org".encode() not in delivered] == []
