@@ -48,6 +48,7 @@ class Relay:
         self._shared = shared
         self._session = session
         self.trusts_client = False
+        self.each: list[Reply] = []
         self._next_hop: NextHop = shared.next_hop
         self._mail_waiting: tuple[Mail, Mapping[str, str]] | None = None
         self._connection: NextHopConnection | None = None
@@ -114,7 +115,7 @@ class Relay:
         connection, accepted = self._connection, transaction.envelope.recipients
         if len(accepted) >= self._shared.config.limits.recipients:
             return replies.TOO_MANY_RECIPIENTS
-        if connection is not None and connection.lmtp and accepted:
+        if connection is not None and connection.lmtp and accepted and not self._shared.lmtp:
             # LMTP answers for each recipient and SMTP once for all: what differs could not be told without losing
             # or doubling mail. The client sends again to those that got 452 (RFC 5321 section 4.5.3.1.10).
             return replies.ONE_RECIPIENT
@@ -171,21 +172,21 @@ class Relay:
             return self._failed(error)
 
     async def sent(self) -> Reply:
-        """Return the reply to the message."""
+        """Return the reply to the message, the worst when a next hop that speaks LMTP gives several: see `each`."""
         assert self._connection is not None and self._transaction is not None
         started = self._shared.context.clock.monotonic()
-        try:
-            reply = await self._connection.sent()
-        except NextHopError as error:
-            return self._failed(error)
-        self._log.relay(
-            self._session.id,
-            next_hop=self._connection.name,
-            reply=_one_line(reply),
-            queue_id=self._transaction.queue_id,
-            seconds=self._shared.context.clock.monotonic() - started,
-        )
-        return reply
+        outcomes = await self._connection.sent_each()
+        self.each = [self._failed(outcome) if isinstance(outcome, NextHopError) else outcome for outcome in outcomes]
+        for outcome in outcomes:
+            if isinstance(outcome, Reply):
+                self._log.relay(
+                    self._session.id,
+                    next_hop=self._connection.name,
+                    reply=_one_line(outcome),
+                    queue_id=self._transaction.queue_id,
+                    seconds=self._shared.context.clock.monotonic() - started,
+                )
+        return next((reply for reply in self.each if not reply.positive), self.each[0])
 
     async def settle(self, reply: Reply) -> None:
         """Record the message that was answered so, and leave the next hop ready for the next."""
@@ -231,8 +232,9 @@ class Relay:
 
     async def _connect(self) -> NextHopConnection:
         if self._connection is None or not self._connection.ready:
-            self.abandon()
-            self._connection = None
+            if self._connection is not None:
+                self._connection.abort()
+                self._connection = None
             self._connection = await self._next_hop.connect()
         return self._connection
 
@@ -342,6 +344,7 @@ class Relay:
     def _forget(self) -> None:
         if self._scan is not None:
             self._scan.cancel()
+        self.each = []
         self._scan = self._transaction = self._verdict = self._mail_waiting = None
 
     @property

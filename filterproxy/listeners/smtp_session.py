@@ -425,8 +425,9 @@ class SmtpSession(SmtpWire):
         finally:
             self._server.end_transaction()
             self._forget_message()
-        for _ in range(replies_due):
-            await self._relayed(reply)
+        for number in range(replies_due):
+            # A next hop that speaks LMTP too has answered for each.
+            await self._relayed(self._relay.each[number] if len(self._relay.each) == replies_due else reply)
         await self.flush()
         try:
             await self._relay.settle(reply)

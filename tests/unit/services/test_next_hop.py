@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from filterproxy.protocols.smtp.commands import Path as MailPath
 from filterproxy.services.alarm import Alarm
 from filterproxy.services.next_hop import NextHop, NextHopConnection
 from tests.dialogs.smtp_peers import Sink, sink
+from tests.smtp_provider import PASSWORD, USER, Authority, Provider, provider
 
 A = MailPath("a@example.org", b"a@example.org")
 
@@ -208,3 +210,62 @@ class TestAlarm:
         alarm.set(0.01)
         alarm.close()
         assert alarm._handle is None
+
+
+class TestForOneClient:
+    """What speaks for one client serves no other one."""
+
+    async def test_xclient_starts_over(self) -> None:
+        async with provider(mechanisms="", keywords=("XCLIENT NAME ADDR LOGIN",)) as server:
+            server.replies["XCLIENT"] = b"220 hello again"
+            made = await plain(server).connect()
+            assert await made.xclient({"ADDR": "2001:db8::1", "NAME": "", "LOGIN": "a b", "PORT": "25"}) is None
+            assert server.commands == [
+                "EHLO mx.example.org",
+                "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 LOGIN=a+20b",
+                "EHLO mx.example.org",
+            ]
+            assert made.ready
+            assert not made.reusable
+
+    async def test_xclient_is_refused_or_not_offered(self) -> None:
+        async with provider(mechanisms="", keywords=("XCLIENT ADDR",)) as server:
+            server.replies["XCLIENT"] = b"550 5.7.0 not from you"
+            made = await plain(server).connect()
+            assert await made.xclient({"ADDR": "192.0.2.1"}) == Reply(550, ("5.7.0 not from you",))
+            assert await made.xclient({"NAME": "x"}) is None
+            assert not made.reusable
+
+    async def test_the_clients_own_auth(self) -> None:
+        async with provider() as server:
+            made = await plain(server).open(authenticate=False)
+            assert made.extensions.auth == {"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"}
+            assert (await made.auth(b"LOGIN")).code == 334
+            assert (await made.auth_response(b64encode(USER.encode()))).code == 334
+            assert (await made.auth_response(b64encode(b"wrong"))).code == 535
+            assert not made.authenticated
+            assert (await made.auth(b"PLAIN " + b64encode(f"\0{USER}\0{PASSWORD}".encode()))).code == 235
+            assert made.authenticated
+            assert made.ready
+            assert not made.reusable
+            assert (await made.mail(A)).positive
+            made.abort()
+
+    async def test_own_credentials_are_shared(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        (tmp_path / "secret").write_text(PASSWORD)
+        (tmp_path / "secret").chmod(0o600)
+        async with provider(context=authority.context()) as server:
+            settings = {"address": f"localhost:{server.port}", "ca_file": authority.file, "username": USER}
+            config = NextHopConfig.model_validate({**settings, "password_file": str(tmp_path / "secret")})
+            service = NextHop(config, lambda: "mx")
+            made = await service.connect()
+            service.release(made)
+            assert await service.connect() is made
+            assert (await service.open(authenticate=False)).authenticated is False
+            service.close()
+            made.abort()
+
+
+def plain(server: Provider) -> NextHop:
+    return NextHop(NextHopConfig.model_validate({"address": f"127.0.0.1:{server.port}"}), lambda: "mx.example.org")
