@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from filterproxy.classifier.features import VIEWS, Features, WordView
 from filterproxy.classifier.model import Model
 
+# Short enough for its weight to be seen wherever options are shown.
+_LONGEST = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -22,8 +25,9 @@ class Reason:
     weight: float
 
     def __str__(self) -> str:
-        """Return `text +0.12`."""
-        return f"{self.text} {self.weight:+.2f}"
+        """Return `text +0.12`, a long text cut."""
+        text = self.text if len(self.text) <= _LONGEST else self.text[: _LONGEST - 1] + "…"
+        return f"{text} {self.weight:+.2f}"
 
 
 def strongest(model: Model, features: Features, view: WordView, count: int) -> tuple[list[Reason], list[Reason]]:

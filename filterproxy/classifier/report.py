@@ -26,19 +26,22 @@ _STYLE = (
     "table{border-collapse:collapse;margin:1rem 0}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right}"
     "td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}"
+    "td,th{font-variant-numeric:tabular-nums;vertical-align:top}"
+    "h1{font-size:1.5rem;overflow-wrap:anywhere}h1+p{color:#666}.errors td:first-child{min-width:11rem;font-size:13px}"
     "svg text{font:11px sans-serif;fill:currentColor}"
     ".charts{display:flex;flex-wrap:wrap;gap:1.5rem}figure{margin:0}figcaption{font-weight:600}"
-    ".words{text-align:left;font-size:13px}.spam{color:#b3261e}.ham{color:#1b6e3c}"
+    ".errors .words{text-align:left;font-size:13px}.spam{color:#b3261e}.ham{color:#1b6e3c}"
 )
 
 
-def render(title: str, rows: Rows, mistakes: Sequence[Mistake]) -> str:
-    """Return the report on some rows; needs messages of both classes for the charts."""
+def render(title: str, rows: Rows, mistakes: Sequence[Mistake], how: str = "") -> str:
+    """Return the report on some rows, `how` they came about below the title; needs both classes for the charts."""
     measures = measure(rows)
     charts = _charts(rows) if measures.roca is not None else "<p>One class is missing: there is nothing to draw.</p>"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f"<p>{escape(how)}</p>\n"
         f"{_summary(measures)}\n{charts}\n<h2>Thresholds</h2>\n{_thresholds(rows)}\n"
         f"<h2>Worst errors</h2>\n{_mistakes(mistakes)}\n</body></html>\n"
     )
@@ -88,7 +91,7 @@ def _histogram(rows: Rows) -> str:
     counts = [np.histogram(np.clip(rows.scores[mask], low, high), edges)[0] for mask in (rows.is_spam, ~rows.is_spam)]
     outlines = [steps(edges.tolist(), count.astype(float).tolist()) for count in counts]
     tallest = float(max(count.max() for count in counts))
-    lines = [Line(outlines[0], _SPAM, "spam"), Line(outlines[1], _HAM, "ham")]
+    lines = [Line(outlines[0], _SPAM, "spam", filled=True), Line(outlines[1], _HAM, "ham", filled=True)]
     return line_chart(even_axis("log-odds", low, float(edges[-1])), even_axis("messages", 0, max(tallest, 1)), lines)
 
 
@@ -142,8 +145,13 @@ def _mistakes(mistakes: Sequence[Mistake]) -> str:
         lines.append(
             f'<tr><td>{path}</td><td>{label}</td><td>{mistake.score:.2f}</td><td class="words">{words}</td></tr>'
         )
-    head = "<tr><th>message</th><th>label</th><th>log-odds</th><th>strongest words, with what they added</th></tr>"
-    return f"<table>{head}{''.join(lines)}</table>"
+    cells = (
+        "<th>message</th>",
+        "<th>label</th>",
+        "<th>log-odds</th>",
+        '<th class="words">words, with what they added</th>',
+    )
+    return f'<table class="errors"><tr>{"".join(cells)}</tr>{"".join(lines)}</table>'
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -5,11 +5,12 @@ The rule: numbers come in, markup goes out; no text from a message ever gets her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 420, 260
-_LEFT, _BOTTOM, _MARGIN = 56, 34, 12
+_LEFT, _BOTTOM, _MARGIN = 56, 34, 14
 
 Point = tuple[float, float]
 
@@ -32,12 +33,21 @@ class Line:
     colour: str
     name: str = ""
     dashed: bool = False
+    filled: bool = False
 
 
 def even_axis(title: str, low: float, high: float, count: int = 5) -> Axis:
-    """Return an axis with ticks at equal distances."""
-    values = [low + (high - low) * number / (count - 1) for number in range(count)]
-    return Axis(title, low, high, [(value, f"{value:.4g}") for value in values])
+    """Return an axis with about `count` ticks at round numbers."""
+    step = _round_step((high - low) / count)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    values = [number * step for number in range(first, last + 1)]
+    return Axis(title, low, high, [(value, f"{round(value, 10):g}") for value in values])
+
+
+def _round_step(least: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, at least so much."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
 def line_chart(x: Axis, y: Axis, lines: Sequence[Line]) -> str:
@@ -45,11 +55,14 @@ def line_chart(x: Axis, y: Axis, lines: Sequence[Line]) -> str:
     parts = [_frame(x, y)]
     for number, line in enumerate(lines):
         path = " ".join(f"{_x(px, x):.1f},{_y(py, y):.1f}" for px, py in line.points)
+        fill = f'{line.colour}" fill-opacity="0.15' if line.filled else "none"
         dash = ' stroke-dasharray="4 3"' if line.dashed else ""
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="1.6"{dash}/>')
+        parts.append(f'<polyline points="{path}" fill="{fill}" stroke="{line.colour}" stroke-width="1.6"{dash}/>')
         if line.name:
             place = _MARGIN + 12 + 14 * number
-            parts.append(f'<text x="{WIDTH - 130}" y="{place}" fill="{line.colour}">{line.name}</text>')
+            x_place = WIDTH - 110
+            parts.append(f'<path d="M{x_place - 22} {place - 4}h16" stroke="{line.colour}" stroke-width="2"{dash}/>')
+            parts.append(f'<text x="{x_place}" y="{place}">{line.name}</text>')
     return _svg(parts)
 
 

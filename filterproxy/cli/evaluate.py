@@ -52,7 +52,8 @@ def evaluate(
         scored, unreadable = _run(index, protocol, tested, train_first, results, worst)
         del tested
         if report:
-            _write_report(report, index, scored, worst)
+            how = _how(classifier, protocol, train_first, model, unreadable)
+            _write_report(report, index, scored, worst, how)
     from filterproxy.classifier.metrics import measure
 
     measures = measure(scored.rows())
@@ -98,12 +99,32 @@ def _watcher(model: Classifier) -> WorstMistakes | None:
     return WorstMistakes(model) if isinstance(model, Model) else None
 
 
-def _write_report(file: Path, index: Path, scored: Scored, worst: WorstMistakes | None) -> None:
+def _how(classifier: str, protocol: str, train_first: int | None, model: Path | None, unreadable: int) -> str:
+    """Return in words how the messages were scored."""
+    from filterproxy import __version__
+    from filterproxy.observability.escape import escape
+
+    parts = {
+        "online": "online: each message scored, then learned",
+        "batch": "batch: the first part learned, the rest scored",
+    }
+    return "; ".join(
+        (
+            f"{classifier} (filterproxy {__version__})",
+            parts[protocol],
+            *([f"only the first {train_first} learned"] if train_first is not None else []),
+            f"from the model {escape(str(model), 200)}" if model else "from an empty model",
+            *([f"{unreadable} could not be read"] if unreadable else []),
+        )
+    )
+
+
+def _write_report(file: Path, index: Path, scored: Scored, worst: WorstMistakes | None, how: str) -> None:
     from filterproxy.classifier.report import render
     from filterproxy.core.errors import ConfigError
     from filterproxy.observability.escape import escape
 
-    text = render(f"Evaluation of {escape(str(index), 300)}", scored.rows(), worst.worst_first() if worst else ())
+    text = render(f"Evaluation of {escape(str(index), 300)}", scored.rows(), worst.worst_first() if worst else (), how)
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
