@@ -14,7 +14,8 @@ from filterproxy.message.domains import ascii_domain
 MAX_DOMAINS = 4
 MAX_FIELD = 8192
 
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))+\Z")
+# One label is enough: public suffixes are not exempt (section 5.3.1).
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?=")
 _QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)

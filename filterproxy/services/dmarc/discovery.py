@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from filterproxy.core.ports import DnsStatus, Resolver
-from filterproxy.services.dmarc.record import Policy, Record, parse_record
+from filterproxy.services.dmarc.record import Policy, Record, is_current, parse_record
 
 MAX_LABELS = 8
 
@@ -84,8 +84,8 @@ class Discovery:
         answer = await self._resolver.resolve(f"_dmarc.{domain}", "TXT")
         if answer.status is DnsStatus.TEMPERROR:
             raise DnsTrouble(f"_dmarc.{domain}: {answer.reason}")
-        records = [record for record in map(parse_record, answer.records) if record is not None]
-        return records[0] if len(records) == 1 else None
+        records = [text for text in answer.records if is_current(text)]
+        return parse_record(records[0]) if len(records) == 1 else None  # several are none
 
 
 def walk_targets(domain: str) -> list[str]:

@@ -53,9 +53,14 @@ class Record:
         return Policy(max(wanted - 1, 0)) if self.testing else wanted
 
 
+def is_current(text: bytes) -> bool:
+    """Tell whether the TXT record is one of DMARC's current version, valid or not."""
+    return bool(_VERSION.match(text))
+
+
 def parse_record(text: bytes) -> Record | None:
-    """Return the record, None when the TXT record is none of DMARC's current version."""
-    if not _VERSION.match(text) or len(text) > MAX_RECORD:
+    """Return the record, None when the TXT record is none of DMARC's current version or no tag list."""
+    if not is_current(text) or len(text) > MAX_RECORD:
         return None
     tags: dict[str, str] = {}
     for piece in text.decode("ascii", "replace").split(";")[1:]:
