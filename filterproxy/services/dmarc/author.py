@@ -79,7 +79,7 @@ def _is_one(text: str, domain: str) -> bool:
 
 
 def _without_comments(text: str) -> str:
-    """Return the text without (nested) comments; an unclosed one stays, and makes the field malformed."""
+    """Return the text with (nested) comments as blanks; an unclosed one stays, and makes the field malformed."""
     kept: list[str] = []
     depth = start = 0
     for match in re.finditer(r"\\.|[()]", text, re.DOTALL):
@@ -90,4 +90,4 @@ def _without_comments(text: str) -> str:
         elif match[0] == ")" and depth:
             depth -= 1
             start = match.end() if not depth else start
-    return "(" if depth else "".join(kept) + text[start:]
+    return "(" if depth else " ".join([*kept, text[start:]])
