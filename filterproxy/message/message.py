@@ -60,6 +60,12 @@ class Message:
         return self.raw[: self._top[1]]
 
     @property
+    def is_separated(self) -> bool:
+        """Tell whether an empty line or the end follows the header; if not, readers disagree where the body is."""
+        _, header_end, body_start = self._top
+        return body_start > header_end or body_start == len(self.raw)
+
+    @property
     def body(self) -> bytes:
         """Return everything after the empty line, as received."""
         return self.raw[self._top[2] :]

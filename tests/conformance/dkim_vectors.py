@@ -453,6 +453,13 @@ def _several() -> Iterator[_Case]:
 
 def _odd() -> Iterator[_Case]:
     yield _Case("a bare CR in the body", "pass", {"c": "simple/simple"}, message=MESSAGE + b"a\rb\r\n")
+    yield _Case(
+        "a line of blanks instead of an empty one",
+        "permerror",
+        altered=lambda raw: raw.replace(b"\r\n\r\n", b"\r\n \r\n", 1),
+        theirs="fail",
+        why="the body begins later for it",
+    )
     yield _Case("NUL in the body", "pass", message=MESSAGE + b"a\0b\r\n")
     yield _Case("a very long line", "pass", message=MESSAGE + b"x" * 100_000 + b"\r\n")
     yield _Case("a thousand fields", "pass", message=b"X-Field: 1\r\n" * 1000 + MESSAGE)

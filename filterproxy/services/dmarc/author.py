@@ -13,9 +13,12 @@ from filterproxy.message.domains import ascii_domain
 
 MAX_DOMAINS = 4
 MAX_FIELD = 8192
+MAX_HIDDEN = 65_536  # octets searched for a From that some readers take for one
 
 # One label is enough: public suffixes are not exempt (section 5.3.1).
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\Z")
+_FROM_LINE = re.compile(rb"^[ \t]{0,80}from[ \t]{0,80}:", re.IGNORECASE | re.MULTILINE)
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,80}+\?[bBqQ]\?[^?\s]*+\?=")
 _QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
@@ -48,6 +51,8 @@ def read_author(message: Message) -> Author:
         return Author("", f"{len(fields)} From fields", claimed)
     if len(fields[0].raw) > MAX_FIELD or len(message.headers) >= message.limits.headers:
         return Author("", "a From too long, or too many fields to see every From", claimed)
+    if not message.is_separated and _FROM_LINE.search(_EMPTY_LINE.split(message.body[:MAX_HIDDEN], 1)[0]):
+        return Author("", "a From below a line that is no field", claimed)
     if not claimed:
         return Author("", "no domain in From", claimed)
     if len(domains) > 1:

@@ -69,6 +69,7 @@ class SignedContent:
 
     def __init__(self, message: Message) -> None:
         # What is not here cannot be hashed, and says nothing against the signature.
+        self.separated = message.is_separated
         self.incomplete = message.truncated or len(message.headers) >= message.limits.headers
         self._message = message
         raw = message.raw

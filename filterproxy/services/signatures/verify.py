@@ -96,6 +96,8 @@ def check_body(content: SignedContent, form: bytes, length: int | None, expected
     """Tell whether the hash covers the whole body; raise SignatureProblem when it is not the body's."""
     if content.incomplete:
         raise SignatureProblem("neutral", "message too large to verify")
+    if not content.separated:
+        raise permerror("no empty line between header and body")
     size = len(content.body(form))
     if length is not None and length > size:
         raise permerror("l= is larger than the body")
