@@ -6,14 +6,10 @@ from typing import Any
 
 import pytest
 
-from filterproxy.checks.dmarc import DmarcCheck, DmarcConfig
-from filterproxy.core.authentication import MethodResult
-from filterproxy.core.outcome import CheckOutcome, Status
-from filterproxy.core.symbol import SymbolResult
 from filterproxy.message.domains import ascii_domain
 from filterproxy.services.dmarc import Discovery
-from filterproxy.testing import make_context, make_transaction
 from filterproxy.testing.dns_server import DnsServer
+from tests.conformance.dmarc_result import result_of
 from tests.conformance.dmarc_vectors import DmarcVector, load
 from tests.conformance.zones import resolver_on, serve, table_of
 
@@ -26,16 +22,8 @@ def test_there_are_enough_vectors():
 
 
 async def judge(vector: DmarcVector, resolver: Any) -> None:
-    transaction = make_transaction(vector.message, client="192.0.2.1", mail_from="bounce@unrelated.example")
-    passed = {
-        "spf": [MethodResult("spf", "pass", (("smtp.mailfrom", f"x@{domain}"),)) for domain in vector.spf],
-        "dkim": [MethodResult("dkim", "pass", (("header.d", domain),)) for domain in vector.dkim],
-    }
-    for check, methods in passed.items():
-        results = tuple(SymbolResult("X", method=method) for method in methods)
-        transaction.outcomes[check] = CheckOutcome(check, Status.OK, results)
-    (found,) = await DmarcCheck(DmarcConfig(), make_context(resolver=resolver)).inspect(transaction)
-    assert (found.method.result, found.method.property("policy.dmarc")) == (vector.result, vector.policy)
+    found = await result_of(vector.message, vector.spf, vector.dkim, resolver)
+    assert (found.result, found.property("policy.dmarc")) == (vector.result, vector.policy)
     if vector.organization:
         assert await Discovery(resolver).organization(ascii_domain(vector.author)) == vector.organization
 

@@ -74,7 +74,7 @@ def opinions(folder: Path, messages: Sequence[bytes], zone: Zone) -> list[bool]:
 
 
 def _some(folder: Path, numbers: Sequence[int]) -> list[bool]:
-    """Ask about messages up to the first whose header (status 65) or signature (70) it cannot even read: it ends there."""
+    """Ask about messages up to the first whose header (status 65) or signature (70) it cannot read: it ends there."""
     names = ",".join(f"{number}.eml" for number in numbers)
     command = ["/usr/sbin/opendkim", "-x", "opendkim.conf", "-v", "-t", names]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=30)
