@@ -116,7 +116,9 @@ class Worker:
         await self._store.start()
         self._current = await self._open(self._setup.loaded)
         providers = all_providers(self._setup.loaded.settings.providers)
-        self._context = ListenerContext(self._current.site, self._log, self._metrics, self._clock, providers)
+        self._context = ListenerContext(
+            self._current.site, self._log, self._metrics, self._clock, providers, self._current.services.resolver
+        )
         for bound in self._setup.bound:
             listener = make_listener(bound.config, self._pipeline, self._context, self._serving)
             await listener.start(bound.sockets)
@@ -193,7 +195,7 @@ class Worker:
         if self._prepared is None or self._prepared[0] != generation:
             return
         old, self._current, self._prepared = self._current, self._prepared[1], None
-        self._context.site = self._current.site
+        self._context.site, self._context.resolver = self._current.site, self._current.services.resolver
         self._log.reopen()
         for listener, bound in self._listeners:
             try:

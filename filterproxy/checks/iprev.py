@@ -5,17 +5,16 @@ The one rule: a name counts only when its own address records confirm it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from pydantic import Field
 
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
-from filterproxy.core.ports import DnsAnswer, DnsStatus
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
-from filterproxy.services.ip_addresses import Address, is_public, parse_ip
+from filterproxy.services.ip_addresses import is_public, parse_ip
+from filterproxy.services.reverse_name import reverse_name
 
 _SYMBOLS = {
     "pass": Symbol("IPREV_PASS", 0.0, "The client's address has a name that points back to it"),
@@ -46,26 +45,6 @@ class IprevCheck(Check[IprevConfig]):
         address = parse_ip(transaction.client.address)
         if self.context.site.offline or address is None or not is_public(address):
             return []
-        word, name = await self._look_up(address)
+        word, name = await reverse_name(self.context.resolver, address, self.config.max_names)
         method = MethodResult("iprev", word, (("policy.iprev", str(address)),), name)
         return [SymbolResult(_SYMBOLS[word].name, options=(name or str(address),), method=method)]
-
-    async def _look_up(self, address: Address) -> tuple[str, str]:
-        """Return the word and the confirmed name, or a claimed one that is not."""
-        reverse = await self.context.resolver.resolve(address.reverse_pointer, "PTR")
-        if reverse.status is DnsStatus.TEMPERROR:
-            return "temperror", ""
-        names = [name for name in reverse.records if name][: self.config.max_names]
-        if not names:
-            return "permerror", ""
-        rtype = "A" if address.version == 4 else "AAAA"
-        answers = await asyncio.gather(*(self.context.resolver.resolve(name, rtype) for name in names))
-        for name, answer in zip(names, answers, strict=True):
-            if _holds(answer, address):
-                return "pass", name
-        undecided = any(answer.status is DnsStatus.TEMPERROR for answer in answers)
-        return "temperror" if undecided else "fail", names[0]
-
-
-def _holds(answer: DnsAnswer, address: Address) -> bool:
-    return any(parse_ip(record) == address for record in answer.records)

@@ -31,6 +31,13 @@ _LISTENERS = {
     on_reject: add header                 # or discard
     next_hop: "127.0.0.1:10026"           # back to Postfix
 """,
+    Mode.FRONT: """\
+  - type: smtp
+    address: "0.0.0.0:25"                 # needs root at the start, or CAP_NET_BIND_SERVICE; see also `user`
+    mode: front                           # the next hop hears by XCLIENT who the client is
+    next_hop: "127.0.0.1:10026"           # Postfix
+    # tls: {cert: /etc/ssl/mx.pem, key: /etc/ssl/private/mx.key}
+""",
 }
 
 _TEMPLATE = """\
@@ -45,9 +52,10 @@ listeners:
     address: "127.0.0.1:11334"
 
 # mode: enforce                           # observe: scan, log and mark, never reject. Good for the first week.
-# trusted_networks: [127.0.0.0/8, "::1"]  # who may say where a message really came from (XFORWARD)
+# trusted_networks: [127.0.0.0/8, "::1"]  # who may say where a message really came from (XFORWARD, XCLIENT, PROXY)
 # local_networks: []                      # our own clients
 # local_domains: []                       # our own domains
+# relay_domains: []                       # domains that strangers may send to, where the next hop does not decide
 
 # Scores are summed; each action begins at its threshold. Also: rewrite_subject, quarantine, soft_reject, discard.
 actions:

@@ -1,4 +1,4 @@
-"""The lines that put Postfix and the filter together, in each of the three ways; `init` prints them, docs quote them.
+"""The lines that put Postfix and the filter together, in each of the four ways; `init` prints them, docs quote them.
 
 The rule: the ports are those of the configuration that `init` writes for the same mode.
 """
@@ -14,6 +14,7 @@ class Mode(StrEnum):
     MILTER = "milter"
     PROXY = "proxy"
     CONTENT_FILTER = "content-filter"
+    FRONT = "front"
 
 
 MILTER = """\
@@ -65,4 +66,13 @@ scan      unix  -       -       n       -       10      smtp
   -o mynetworks=127.0.0.0/8
 """
 
-LINES = {Mode.MILTER: MILTER, Mode.PROXY: PROXY, Mode.CONTENT_FILTER: CONTENT_FILTER}
+FRONT = """\
+# master.cf: Postfix leaves port 25 to the filter; through XCLIENT it still sees every client and decides who may send where.
+# Without the two lines of XCLIENT and relay restrictions everybody who reaches port 25 would relay as 127.0.0.1.
+#smtp     inet  n       -       n       -       -       smtpd
+127.0.0.1:10026 inet n  -       n       -       -       smtpd
+  -o smtpd_authorized_xclient_hosts=127.0.0.1
+  -o smtpd_relay_restrictions=permit_mynetworks,permit_sasl_authenticated,reject_unauth_destination
+"""
+
+LINES = {Mode.MILTER: MILTER, Mode.PROXY: PROXY, Mode.CONTENT_FILTER: CONTENT_FILTER, Mode.FRONT: FRONT}

@@ -62,7 +62,9 @@ class ServerTls(Model):
 class ServerAuth(Model):
     """AUTH of a listener; offered inside TLS only."""
 
-    source: Literal["file"] = Field(description="`next_hop` passes the dialogue on; `file` checks passwords here.")
+    source: Literal["next_hop", "file"] = Field(
+        description="`next_hop` passes the dialogue on; `file` checks passwords here."
+    )
     file: str | None = Field(None, min_length=1, description="`source: file`: lines `user:argon2-hash`.")
     required: bool = Field(False, description="Take no mail from clients that have not authenticated (submission).")
 
@@ -70,6 +72,8 @@ class ServerAuth(Model):
     def _has_its_file(self) -> Self:
         if self.source == "file" and self.file is None:
             raise ValueError("source: file needs `file`, the password file")
+        if self.source == "next_hop" and self.file is not None:
+            raise ValueError("`file` is for source: file")
         return self
 
 
@@ -78,8 +82,9 @@ class SmtpService(Model):
 
     type: Literal["smtp", "lmtp"]
     address: Address = Field(description='Where to listen: `host:port`, `"[::1]:port"` or `unix:/path`.')
-    mode: Literal["before_queue", "after_queue"] = Field(
-        "before_queue", description="`before_queue` rejects in session; `after_queue` is a content filter."
+    mode: Literal["before_queue", "after_queue", "front"] = Field(
+        "before_queue",
+        description="`before_queue` rejects in session; `after_queue` is a content filter; `front` faces the world.",
     )
     next_hop: NextHopValue = Field(
         default_factory=lambda: NextHop(address=SocketAddress("127.0.0.1", 10026)),
@@ -112,6 +117,8 @@ class SmtpService(Model):
             raise ValueError("auth needs tls: passwords are never taken in plain text")
         if self.auth is not None and self.mode == "after_queue":
             raise ValueError("auth is not for after_queue: a content filter's client is the mail server itself")
+        if self.type == "lmtp" and self.mode == "front":
+            raise ValueError("mode: front is for smtp: LMTP is not spoken with strangers")
         return self
 
 

@@ -26,7 +26,6 @@ LATER_KEYS: tuple[tuple[str, ...], ...] = (
     ("redis",),
 )
 LATER_TYPES = frozenset(("spamd", "policy"))
-LATER_VALUES = frozenset(((("listeners", "*", "mode"), "front"), (("listeners", "*", "auth", "source"), "next_hop")))
 LATER_CHECKS = frozenset(("greylisting", "greylist"))
 
 MakeError = Callable[..., ConfigError]
@@ -98,8 +97,7 @@ def _words(
     if kind == "union_tag_not_found":
         return "needs a 'type'", f"valid: {', '.join(_tags(schema, detail['loc']))}", False
     if kind == "literal_error":
-        later = any(_matches(full, pattern) and given == value for pattern, value in LATER_VALUES)
-        reason = NOT_AVAILABLE if later else f"unknown value {_shown(given)}"
+        reason = f"unknown value {_shown(given)}"
         return reason, "valid: " + str(context["expected"]).replace("'", "").replace(" or ", ", "), False
     of_key = detail["loc"][-1:] == ("[key]",)
     if kind == "value_error":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from filterproxy.config.endpoints import Providers, builtin_providers
-from filterproxy.core.ports import Clock, Site
+from filterproxy.core.ports import Clock, Resolver, Site
 from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
 
@@ -14,7 +14,7 @@ from filterproxy.observability.metrics import Metrics
 class ListenerContext:
     """The site's facts, the log, the metrics and the clock, shared by all listeners of a worker.
 
-    A reload replaces `site`: take it anew for each session.
+    A reload replaces `site` and `resolver`: take them anew for each session.
     """
 
     site: Site
@@ -22,3 +22,4 @@ class ListenerContext:
     metrics: Metrics
     clock: Clock
     providers: Providers = field(default_factory=builtin_providers)
+    resolver: Resolver | None = None

@@ -26,7 +26,8 @@ class SmtpListener:
         self._servers: list[asyncio.Server] = []
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on sockets that are bound and listening; the listener closes them in the end."""
+        """Serve on sockets that are bound and listening; the listener closes them in the end. Raises ConfigError."""
+        await self._shared.check_front()
         for listening in sockets:
             self._servers.append(await self._serve(listening))
 

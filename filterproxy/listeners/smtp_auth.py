@@ -54,12 +54,14 @@ class Judge(Protocol):
         """Return the next hop's answer to a response."""
 
 
-def offered_mechanisms(shared: SmtpShared, next_hop: Extensions, *, encrypted: bool) -> frozenset[str]:
-    """Return the mechanisms that a client may use now."""
+def offered_mechanisms(shared: SmtpShared, next_hop: Extensions, *, to_next_hop: bool) -> frozenset[str]:
+    """Return the mechanisms that a client in TLS may use; `to_next_hop` allows to pass secrets on to there."""
     auth = shared.config.auth
-    if auth is None or not encrypted:
+    if auth is None:
         return frozenset()
-    return CHECKED_HERE if auth.source == "file" else passable(next_hop.auth)
+    if auth.source == "file":
+        return CHECKED_HERE
+    return passable(next_hop.auth) if to_next_hop else frozenset()
 
 
 class AuthDialogue:

@@ -16,6 +16,7 @@ from filterproxy.core.reply import Reply
 from filterproxy.core.session import Client, Session
 from filterproxy.core.transaction import Transaction
 from filterproxy.listeners.relaying import in_domains
+from filterproxy.listeners.smtp_link import NextHopLink
 from filterproxy.listeners.smtp_shared import SmtpShared
 from filterproxy.listeners.spool import Spool
 from filterproxy.observability.maillog import MailLog
@@ -26,7 +27,7 @@ from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.hops import hop_count
 from filterproxy.protocols.smtp.lines import Blemishes
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
-from filterproxy.services.next_hop import NextHop, NextHopConnection
+from filterproxy.services.next_hop import NextHopConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,8 @@ class Relay:
         self._session = session
         self.trusts_client = False
         self.each: list[Reply] = []
-        self._next_hop: NextHop = shared.next_hop
+        self._link = NextHopLink(shared, session)
         self._mail_waiting: tuple[Mail, Mapping[str, str]] | None = None
-        self._connection: NextHopConnection | None = None
         self._transaction: Transaction | None = None
         self._scan: Scan | None = None
         self._verdict: Verdict | None = None
@@ -61,21 +61,34 @@ class Relay:
         """Tell whether the transaction and its connection are still there."""
         return self._transaction is not None and self._connection is not None and self._connection.alive
 
+    @property
+    def takes_secrets(self) -> bool:
+        """Tell whether a client's password may be passed on to the next hop."""
+        return self._link.takes_secrets
+
     async def open(self) -> Extensions | None:
         """Return what the next hop offers, None when it cannot be reached."""
         try:
-            return (await self._connect()).extensions
+            return (await self._link.connect()).extensions
         except NextHopError as error:
             self._failed(error)
             return None
 
     async def auth(self, argument: bytes) -> Reply:
         """Return the next hop's answer to AUTH."""
-        return replies.AUTH_UNAVAILABLE
+        try:
+            return await self._link.auth(argument)
+        except NextHopError as error:
+            self._failed(error)
+            return replies.AUTH_UNAVAILABLE
 
     async def auth_response(self, line: bytes) -> Reply:
         """Return the next hop's answer to a response."""
-        return replies.AUTH_UNAVAILABLE
+        try:
+            return await self._link.auth_response(line)
+        except NextHopError as error:
+            self._failed(error)
+            return replies.AUTH_UNAVAILABLE
 
     async def mail(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
         """Begin a transaction at the next hop; when it agrees, begin the scan too."""
@@ -95,8 +108,6 @@ class Relay:
         """Name a recipient to the next hop; when it agrees, to the scan too."""
         if self._transaction is None:
             return replies.TEMPORARY_FAILURE
-        if not self._may_relay(rcpt.path.address):
-            return self._refuse(replies.RELAY_DENIED)
         refusal = await self._take_route(rcpt) or self._rcpt_refusal(self._transaction, rcpt)
         if refusal is not None:
             return refusal
@@ -113,6 +124,8 @@ class Relay:
     def _rcpt_refusal(self, transaction: Transaction, rcpt: Rcpt) -> Reply | None:
         """Return why we do not even ask the next hop for a recipient."""
         connection, accepted = self._connection, transaction.envelope.recipients
+        if not self._may_relay(rcpt.path.address):
+            return self._refuse(replies.RELAY_DENIED)
         if len(accepted) >= self._shared.config.limits.recipients:
             return replies.TOO_MANY_RECIPIENTS
         if connection is not None and connection.lmtp and accepted and not self._shared.lmtp:
@@ -129,13 +142,13 @@ class Relay:
             return None
         next_hop = self._shared.next_hop.route(domain_of(rcpt.path.address))
         begun = self._connection is not None and self._connection.in_transaction
-        if begun and next_hop is self._next_hop:
+        if begun and next_hop is self._link.next_hop:
             return None
         if self._transaction.envelope.recipients:
             return replies.ANOTHER_NEXT_HOP
-        if begun or next_hop is not self._next_hop:
-            self._leave()
-        self._next_hop = next_hop
+        if begun or next_hop is not self._link.next_hop:
+            self._link.leave()
+        self._link.next_hop = next_hop
         reply = await self._begin(*self._mail_waiting)
         return None if reply.positive else reply
 
@@ -209,47 +222,43 @@ class Relay:
     def abandon(self) -> None:
         """Forget the transaction and close the connection at once: an unfinished message is never delivered."""
         self._forget()
-        if self._connection is not None:
-            self._connection.abort()
+        self._link.abort()
 
     def close(self) -> None:
         """End the session with the next hop."""
         self._forget()
-        self._leave()
+        self._link.leave()
 
-    def _leave(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            self._next_hop.release(self._connection)
-            self._connection = None
+    @property
+    def _connection(self) -> NextHopConnection | None:
+        return self._link.connection
 
     def _may_relay(self, address: str) -> bool:
-        """Tell whether the client may send mail to an address; an MTA in front of us has decided that already."""
+        """Tell whether the client may send mail to an address, or somebody else decides that who knows the client.
+
+        That is an MTA in front of us, or a next hop that XCLIENT has told.
+        """
         session = self._session
-        if session.user or session.local or (self.trusts_client and not self._shared.front):
+        if session.user or session.local or self._link.introduced:
+            return True
+        if self.trusts_client and not self._shared.front:
             return True
         return in_domains(address, self._shared.context.site.relay_domains)
-
-    async def _connect(self) -> NextHopConnection:
-        if self._connection is None or not self._connection.ready:
-            if self._connection is not None:
-                self._connection.abort()
-                self._connection = None
-            self._connection = await self._next_hop.connect()
-        return self._connection
 
     async def _begin(self, mail: Mail, attributes: Mapping[str, str]) -> Reply:
         """Begin the transaction at the next hop, at another of its servers if one fails; return the reply to MAIL."""
         try:
-            connection = await self._connect()
-            for _ in self._next_hop.hops:
+            connection = await self._link.connect()
+            for _ in self._link.next_hop.hops:
                 reply = await self._try_mail(connection, mail, attributes)
                 if reply is not None:
                     return reply
-                connection = self._connection = await self._next_hop.open()
+                connection = await self._link.open()
             return await self._mail(connection, mail, attributes)
         except NextHopError as error:
-            return self._failed(error)
+            failed = self._failed(error)
+            # On a new connection the client could authenticate again; on this one it never gets any further.
+            return replies.UNAVAILABLE if self._link.lost else failed
 
     async def _try_mail(self, connection: NextHopConnection, mail: Mail, attributes: Mapping[str, str]) -> Reply | None:
         """Return the reply to MAIL; None when the connection does not do and a new one may: nothing is lost yet."""
@@ -261,7 +270,7 @@ class Relay:
         except NextHopError as error:
             failure, reply = error, replies.UNAVAILABLE
         # A connection that waited for work, or did much, may be closed by the next hop as we use it: no failure yet.
-        if connection.reused or self._next_hop.failed(connection):
+        if connection.reused or self._link.next_hop.failed(connection):
             return None
         if failure is not None:
             raise failure
@@ -337,8 +346,7 @@ class Relay:
         """Log and count what the next hop did; return the bland reply."""
         context = self._shared.context
         context.metrics.next_hop_error(error.stage)
-        name = self._next_hop.address if self._connection is None else self._connection.name
-        context.log.next_hop_error(self._session.id, stage=error.stage, reason=error.reason, next_hop=name)
+        context.log.next_hop_error(self._session.id, stage=error.stage, reason=error.reason, next_hop=self._link.name)
         return replies.TEMPORARY_FAILURE
 
     def _forget(self) -> None:

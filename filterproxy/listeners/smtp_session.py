@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from filterproxy.core.reply import Reply
@@ -55,6 +56,7 @@ class SmtpSession(SmtpWire):
         self._network: str | None = None
         self._spool: Spool | None = None
         self._chunks: ChunkReader | None = None
+        self._naming: asyncio.Task[str] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Name the session and see who is there (asyncio)."""
@@ -97,6 +99,8 @@ class SmtpSession(SmtpWire):
                 self.close()
             self._relay.close()
             self._forget_message()
+            if self._naming is not None:
+                self._naming.cancel()
             metrics.session_closed("smtp")
 
     def leave_if_idle(self) -> None:
@@ -143,6 +147,8 @@ class SmtpSession(SmtpWire):
                 return await self._turn_away("too many connections of this client")
             # The MTA in front of us has logged its client already, and its own connection tells nobody anything.
             self._context.log.connect(self.mail_session.id, self._shared.config.type, self.mail_session.client.address)
+        if self._shared.front:
+            self._naming = self.loop.create_task(self._shared.name_of(self.mail_session.client.address))
         tls = self._shared.tls
         if tls is not None and tls.config.mode == "implicit":
             # Its first octets may have come with the PROXY header.
@@ -257,6 +263,9 @@ class SmtpSession(SmtpWire):
         await self._drop()
         session = self.mail_session
         session.helo, session.protocol = hello.name, self._protocol_word(hello.extended)
+        if self._naming is not None:
+            session.client = replace(session.client, name=await self._naming)
+            self._naming = None
         extensions = await self._relay.open()
         if extensions is None:
             self.hang_up(replies.UNAVAILABLE)
@@ -271,7 +280,11 @@ class SmtpSession(SmtpWire):
         """Return what this client may use now, and have the state machine know it."""
         config, permissions = self._shared.config, self._server.permissions
         permissions.tls = self._shared.tls is not None and self.encrypted is None
-        permissions.mechanisms = offered_mechanisms(self._shared, extensions, encrypted=self.encrypted is not None)
+        permissions.mechanisms = (
+            offered_mechanisms(self._shared, extensions, to_next_hop=self._relay.takes_secrets)
+            if self.encrypted is not None
+            else frozenset()
+        )
         permissions.must_encrypt = permissions.tls and config.tls is not None and config.tls.required
         permissions.must_authenticate = config.auth is not None and config.auth.required
         # Behind a queue the MTA would bounce what exceeds our own limit, so it does not hear of it.
@@ -324,6 +337,9 @@ class SmtpSession(SmtpWire):
             self._server.authenticated(dialogue.user or "unknown")
             self.mail_session.user = self._server.user
             self.mail_session.protocol = self._protocol_word(extended=True)
+            if self._shared.passwords is not None:
+                # The next hop hears of it with the next transaction, on a connection of its own.
+                self._relay.close()
             await self._relayed(reply)
             return
         self._auth_failures += 1

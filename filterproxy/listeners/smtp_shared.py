@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
-from filterproxy.core.errors import NextHopError
+from filterproxy.core.errors import ConfigError, NextHopError
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.spool import Spool
 from filterproxy.pipeline import Delivery, Pipeline
+from filterproxy.services.ip_addresses import parse_ip
 from filterproxy.services.next_hop import NextHop
 from filterproxy.services.password_file import PasswordFile
+from filterproxy.services.reverse_name import reverse_name
 from filterproxy.services.server_tls import ServerTls
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Each check of a password takes 64 MiB for a moment.
 _PASSWORDS_AT_ONCE = 2
+# The start does not wait longer for a next hop that says nothing.
+_FRONT_PROBE = 5.0
 
 
 class SmtpShared:
@@ -41,7 +45,7 @@ class SmtpShared:
             trouble=self._trouble,
         )
         self.after_queue = config.mode == "after_queue"
-        self.front = False
+        self.front = config.mode == "front"
         self.lmtp = config.type == "lmtp"
         base_dir = context.site.base_dir
         self.tls = ServerTls(config.tls, base_dir) if config.tls else None
@@ -69,6 +73,39 @@ class SmtpShared:
         """Log that one of several servers cannot be used; the mail may go another way."""
         self.context.metrics.next_hop_error(error.stage)
         self.context.log.warning("next hop", f"{name} is tried last for a while: stage={error.stage} {error.reason}")
+
+    async def name_of(self, address: str) -> str:
+        """Return the confirmed reverse name of an address, empty when there is none or DNS does not answer."""
+        resolver, parsed = self.context.resolver, parse_ip(address)
+        if resolver is None or parsed is None or self.context.site.offline:
+            return ""
+        word, name = await reverse_name(resolver, parsed)
+        return name if word == "pass" else ""
+
+    async def check_front(self) -> None:
+        """Raise ConfigError when mode front would take no mail, as nothing says who may send where.
+
+        A next hop that cannot be reached now is no reason not to start: strangers are refused until it can.
+        """
+        site = self.context.site
+        if not self.front or site.relay_domains or site.local_networks or self.config.auth:
+            return
+        try:
+            async with asyncio.timeout(_FRONT_PROBE):
+                connection = await self.next_hop.open(authenticate=False)
+        except (NextHopError, TimeoutError) as error:
+            reason = error.reason if isinstance(error, NextHopError) else f"no answer within {_FRONT_PROBE:g} s"
+            self.context.log.warning("front", f"{self.next_hop.address} cannot say whether it takes XCLIENT: {reason}")
+            return
+        offered = "ADDR" in connection.extensions.xclient
+        connection.quit()
+        if not offered:
+            raise ConfigError(
+                f"mode front needs relay_domains: the next hop {self.next_hop.address} does not offer XCLIENT, "
+                "so it cannot decide who may send where",
+                key="relay_domains",
+                hint="smtpd_authorized_xclient_hosts in Postfix, or relay_domains here",
+            )
 
     def new_spool(self) -> Spool:
         """Return where the next message is kept."""

@@ -60,6 +60,14 @@ def test_the_proxy_lines_name_both_sides(tmp_path):
     assert "127.0.0.1:10026/inet/smtpd_recipient_restrictions = permit_mynetworks,reject\n" in parameters
 
 
+def test_the_front_lines_are_no_open_relay(tmp_path):
+    write(tmp_path, Mode.FRONT)
+    parameters = postconf(tmp_path, "-P")
+    assert "127.0.0.1:10026/inet/smtpd_authorized_xclient_hosts = 127.0.0.1\n" in parameters
+    restrictions = "permit_mynetworks,permit_sasl_authenticated,reject_unauth_destination"
+    assert f"127.0.0.1:10026/inet/smtpd_relay_restrictions = {restrictions}\n" in parameters
+
+
 def test_the_content_filter_lines_cannot_loop(tmp_path):
     write(tmp_path, Mode.CONTENT_FILTER)
     assert postconf(tmp_path, "-h", "content_filter") == "scan:localhost:10025\n"

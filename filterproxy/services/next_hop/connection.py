@@ -114,11 +114,11 @@ class NextHopConnection(asyncio.Protocol):
         self._hostname = hostname
         await self.hello_again()
 
-    async def hello_again(self) -> None:
-        """Say EHLO as before: what was said earlier does not count after STARTTLS and XCLIENT."""
-        reply = await self._ask("ehlo", self._client.ehlo, self._hostname)
+    async def hello_again(self, name: str = "") -> None:
+        """Say EHLO once more, as before or as `name`: what was said does not count after STARTTLS and XCLIENT."""
+        reply = await self._ask("ehlo", self._client.ehlo, name or self._hostname)
         if reply.code // 100 == 5 and not self.lmtp:
-            reply = await self._ask("ehlo", self._client.helo, self._hostname)
+            reply = await self._ask("ehlo", self._client.helo, name or self._hostname)
         if not reply.positive:
             raise self._fail(f"refuses us: {reply}", "ehlo")
 
@@ -174,7 +174,8 @@ class NextHopConnection(asyncio.Protocol):
             if not reply.positive:
                 return reply
         if commands:
-            await self.hello_again()
+            # Postfix takes the client's name from here, whatever XCLIENT said.
+            await self.hello_again(attributes.get("HELO", ""))
         return None
 
     async def begin(

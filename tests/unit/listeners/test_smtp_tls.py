@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from filterproxy.core.errors import ConfigError
 from tests.certificates import Certificates, make_certificates
 from tests.dialogs.smtp_dialog import smtp_context
-from tests.dialogs.smtp_peers import DEADLINE, Client, proxy
+from tests.dialogs.smtp_peers import DEADLINE, Client, proxy, sink
 
 JOE = base64.b64encode(b"\0joe@example.org\0secret").decode()
 WRONG = base64.b64encode(b"\0joe@example.org\0Secret").decode()
@@ -343,3 +343,97 @@ async def serial(port: int, certificates: Certificates) -> bytes:
     certificate = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     await client.close()
     return bytes(certificate)
+
+
+class TestPassedOn:
+    """`source: next_hop`: the next hop knows the passwords."""
+
+    def options(self, certificates: Certificates, **more: Any) -> dict[str, Any]:
+        return {"tls": tls(certificates), "auth": {"source": "next_hop"}, "limits": {"auth_delay": 0.01}, **more}
+
+    async def test_the_dialogue_is_passed_on(self, certificates: Certificates) -> None:
+        answers = {"AUTH": b"334 VXNlcm5hbWU6", b64("joe"): b"334 UGFzc3dvcmQ6", b64("secret"): b"235 2.7.0 welcome"}
+        async with (
+            sink(
+                keywords=(b"AUTH PLAIN LOGIN DIGEST-MD5 SCRAM-SHA-256 SCRAM-SHA-1 SCRAM-SHA-1-PLUS",),
+                answers=lower(answers),
+            ) as hop,
+            proxy(hop=hop, **self.options(certificates)) as running,
+        ):
+            client = await Client.connect(running.port)
+            await client.hello()
+            await upgrade(client, certificates)
+            assert "250-AUTH LOGIN PLAIN SCRAM-SHA-256\n" in await client.say("EHLO client.example") + "\n"
+            for line, answer in (("AUTH LOGIN", "334 VXNlcm5hbWU6"), (b64("joe"), "334 UGFzc3dvcmQ6")):
+                assert await client.say(line) == answer
+            assert await client.say(b64("secret")) == "235 2.7.0 welcome"
+            assert (await client.message(b"Subject: x\r\n\r\n.\r\n")).startswith("250 ")
+            assert running.pipeline.scans[0].transaction.session.user == "joe"
+            assert hop.commands.index(b"AUTH LOGIN") < hop.commands.index(b"MAIL FROM:<a@example.org>")
+
+    async def test_the_next_hops_no_is_the_clients(self, certificates: Certificates) -> None:
+        async with (
+            sink(keywords=(b"AUTH PLAIN",), answers={"AUTH": b"535 5.7.8 not you"}) as hop,
+            proxy(hop=hop, **self.options(certificates)) as running,
+        ):
+            client = await secure_client(running.port, certificates)
+            assert await client.say(f"AUTH PLAIN {JOE}") == "535 5.7.8 not you"
+            assert (await client.message(b"Subject: x\r\n\r\n.\r\n")).startswith("250 ")
+            assert running.pipeline.scans[0].transaction.session.user == ""
+
+    async def test_an_authenticated_connection_serves_nobody_else(self, certificates: Certificates) -> None:
+        async with (
+            sink(keywords=(b"AUTH PLAIN",), answers={"AUTH": b"235 2.7.0 welcome"}) as hop,
+            proxy(hop=hop, **self.options(certificates)) as running,
+        ):
+            for number in (1, 2):
+                client = await secure_client(running.port, certificates)
+                if number == 1:
+                    assert (await client.say(f"AUTH PLAIN {JOE}")).startswith("235 ")
+                assert (await client.message(b"Subject: x\r\n\r\n.\r\n")).startswith("250 ")
+                await client.say("QUIT")
+            # One connection for each EHLO before TLS, one for each session in it.
+            sessions = b"\n".join(hop.commands).split(b"QUIT")
+            assert not any(b"AUTH" in session and session.count(b"MAIL FROM") > 1 for session in sessions)
+
+    async def test_when_the_connection_is_gone_so_is_the_session(self, certificates: Certificates) -> None:
+        async with (
+            sink(keywords=(b"AUTH PLAIN",), answers={"AUTH": b"235 2.7.0 welcome", "RSET": None}) as hop,
+            proxy(hop=hop, **self.options(certificates)) as running,
+        ):
+            client = await secure_client(running.port, certificates)
+            assert (await client.say(f"AUTH PLAIN {JOE}")).startswith("235 ")
+            await client.say("MAIL FROM:<a@example.org>")
+            await client.say("RSET")
+            assert (await client.say("MAIL FROM:<a@example.org>")).startswith("421 ")
+
+    async def test_nonsense_ends_the_dialogue_at_the_next_hop_too(self, certificates: Certificates) -> None:
+        async with (
+            sink(keywords=(b"AUTH PLAIN",), answers=lower({"AUTH": b"334 ", "*": b"501 5.7.0 cancelled"})) as hop,
+            proxy(hop=hop, **self.options(certificates)) as running,
+        ):
+            client = await secure_client(running.port, certificates)
+            for line in ("*", "no base64!", "A\0"):
+                client = await secure_client(running.port, certificates)
+                assert (await client.say("AUTH PLAIN")).startswith("334")
+                assert await client.say(line) == "501 5.7.0 cancelled"
+
+    async def test_in_front_the_next_hop_hears_who_has_authenticated(
+        self, certificates: Certificates, passwords: Path
+    ) -> None:
+        keywords = (b"XCLIENT NAME ADDR LOGIN",)
+        async with (
+            sink(keywords=keywords, answers={"XCLIENT": b"220 sink"}) as hop,
+            proxy(hop=hop, mode="front", **submission(certificates, passwords)) as running,
+        ):
+            client = await secure_client(running.port, certificates)
+            assert (await client.say(f"AUTH PLAIN {JOE}")).startswith("235 ")
+            assert (await client.message(b"Subject: x\r\n\r\n.\r\n")).startswith("250 ")
+            told = [line for line in hop.commands if line.startswith(b"XCLIENT")]
+            assert told[-1] == b"XCLIENT NAME=[UNAVAILABLE] ADDR=127.0.0.1 LOGIN=joe@example.org"
+            assert all(b"LOGIN" not in line for line in told[:-1])
+
+
+def lower(answers: dict[str, Any]) -> dict[str, Any]:
+    """Return answers by the verb as the sink sees it."""
+    return {verb.upper(): answer for verb, answer in answers.items()}
