@@ -67,7 +67,7 @@ scan      unix  -       -       n       -       10      smtp
 """
 
 FRONT = """\
-# master.cf: Postfix leaves port 25 to the filter; through XCLIENT it still sees every client and decides who may send where.
+# master.cf: Postfix leaves port 25 to the filter; by XCLIENT it still sees each client and decides who may send where
 # Without the two lines of XCLIENT and relay restrictions everybody who reaches port 25 would relay as 127.0.0.1.
 #smtp     inet  n       -       n       -       -       smtpd
 127.0.0.1:10026 inet n  -       n       -       -       smtpd
