@@ -114,8 +114,8 @@ class Postfix:
     """One instance below `root`, a folder that the user `postfix` can reach.
 
     `milters` are as Postfix writes them (`inet:127.0.0.1:11332`, `unix:/path`), `proxy_filter` and `content_filter` are
-    `host:port`; `settings` are more lines of main.cf. The port for mail is `port`, the one behind a filter
-    `reinject_port`.
+    `host:port`; `settings` are more lines of main.cf, `services` of master.cf. The port for mail is `port`, the one
+    behind a filter `reinject_port`.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class Postfix:
         settings: Mapping[str, str] | None = None,
         smtpd_limit: int | str = "-",
         users: Sequence[str] = USERS,
+        services: str = "",
     ) -> None:
         root.mkdir(mode=0o755, exist_ok=True)
         self.root = root
@@ -135,6 +136,7 @@ class Postfix:
         self.port = free_port()
         self.reinject_port = free_port()
         self._users = users
+        self._services = services
         self._milters = milters
         self._proxy_filter = proxy_filter
         self._content_filter = content_filter
@@ -214,7 +216,7 @@ class Postfix:
             smtpd_options=options,
             reinject_overrides=overrides,
         )
-        _write_settled(self.config / "master.cf", master)
+        _write_settled(self.config / "master.cf", master + self._services)
 
     def log(self) -> str:
         """Return the mail log so far."""

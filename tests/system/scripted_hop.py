@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 STAGES = ("connect", "EHLO", "MAIL", "RCPT", "DATA", "mid-body", "final dot")
@@ -222,36 +223,46 @@ HEADER = f"{'what happens':<44}" + "".join(
 )
 
 
+Gate = Callable[[str], Awaitable[None]]
+
+
 async def send_until_answered(cell: Cell, marker: str, raw: bytes, port: int) -> None:
     """Send a message as a mail server does: again after 4xx or a broken connection, never after 2xx or 5xx."""
     async with asyncio.timeout(_DEADLINE):
-        while True:
-            cell.attempts += 1
-            code = 0
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                code = await _attempt(port, marker, raw)
-            if code // 100 in (2, 5):
-                (cell.accepted if code // 100 == 2 else cell.refused).add(marker)
-                return
+        while not await send_once(cell, marker, raw, port):
             # A mail server's queue waits before the next attempt, and so do we.
             await asyncio.sleep(_RETRY)
 
 
-async def _attempt(port: int, marker: str, raw: bytes) -> int:
+async def send_once(
+    cell: Cell, marker: str, raw: bytes, port: int, domain: str = "example.org", gate: Gate | None = None
+) -> bool:
+    """Try once; tell whether the answer is final. `gate` is awaited before each command, with its verb."""
+    cell.attempts += 1
+    code = 0
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        code = await _attempt(port, marker, raw, domain, gate)
+    if code // 100 in (2, 5):
+        (cell.accepted if code // 100 == 2 else cell.refused).add(marker)
+    return code // 100 in (2, 5)
+
+
+async def _attempt(port: int, marker: str, raw: bytes, domain: str, gate: Gate | None) -> int:
     """Return the code that decided."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        dots = raw.replace(b"\r\n.", b"\r\n..")
         code = await _reply(reader)
-        for line in (
-            b"EHLO client.example",
-            f"MAIL FROM:<{marker}@example.org>".encode(),
-            b"RCPT TO:<alice@example.net>",
-            b"DATA",
-            dots + b".",
+        for verb, line in (
+            ("EHLO", b"EHLO client.example"),
+            ("MAIL", f"MAIL FROM:<{marker}@{domain}>".encode()),
+            ("RCPT", b"RCPT TO:<alice@example.net>"),
+            ("DATA", b"DATA"),
+            ("message", raw.replace(b"\r\n.", b"\r\n..") + b"."),
         ):
             if code // 100 not in (2, 3):
                 return code
+            if gate is not None:
+                await gate(verb)
             writer.write(line + b"\r\n")
             await writer.drain()
             code = await _reply(reader)

@@ -76,22 +76,32 @@ def show(cells: list[Cell]) -> None:
     sys.stdout.write("\n".join(("", HEADER, *(cell.line() for cell in cells), total, "")))
 
 
-@pytest.mark.parametrize("lmtp", [False, True], ids=["smtp", "lmtp"])
-async def test_the_next_hop_fails(filterproxy_server: Start, lmtp: bool) -> None:
-    hop = ScriptedHop(lmtp=lmtp)
-    await hop.start()
-    port, cells = free_port(), []
-    await asyncio.to_thread(filterproxy_server, config({port: hop}, workers=2))
-    for stage in STAGES:
-        for kind in (*KINDS, *(AFTER_KEEPING if stage == "final dot" else ())):
-            cells.append(await run_cell(hop, f"next hop {kind} at {stage}", stage, kind, port))
-    await hop.close()
-    show(cells)
-    for cell in cells:
-        cell.check(may_double="keeps it" in cell.name)
-    # A refusal for good is told for good from MAIL on; one of us is nobody's bounce.
-    told = {cell.name: len(cell.refused) for cell in cells if " 5xx " in cell.name}
-    assert told == {f"next hop 5xx at {stage}": MESSAGES * (stage not in STAGES[:2]) for stage in STAGES}
+async def test_the_next_hop_fails(filterproxy_server: Start) -> None:
+    hops = {free_port(): ScriptedHop(lmtp=lmtp) for lmtp in (False, True)}
+    for hop in hops.values():
+        await hop.start()
+    await asyncio.to_thread(filterproxy_server, config(hops, workers=2))
+    tables = await asyncio.gather(*(_every_failure(hop, port) for port, hop in hops.items()))
+    for hop in hops.values():
+        await hop.close()
+    for cells in tables:
+        show(cells)
+    for cells in tables:
+        for cell in cells:
+            cell.check(may_double="keeps it" in cell.name)
+        # A refusal for good is told for good from MAIL on; one of us is nobody's bounce.
+        told = [len(cell.refused) for cell in cells if " 5xx " in cell.name]
+        assert told == [MESSAGES * (stage not in STAGES[:2]) for stage in STAGES]
+
+
+async def _every_failure(hop: ScriptedHop, port: int) -> list[Cell]:
+    """Run the cells of one next hop, one after the other."""
+    name = "LMTP next hop" if hop.lmtp else "next hop"
+    return [
+        await run_cell(hop, f"{name} {kind} at {stage}", stage, kind, port)
+        for stage in STAGES
+        for kind in (*KINDS, *(AFTER_KEEPING if stage == "final dot" else ()))
+    ]
 
 
 WORKERS, SUPERVISOR = "all workers", "the supervisor"
