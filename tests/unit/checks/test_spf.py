@@ -137,6 +137,21 @@ def test_it_runs_early_and_not_for_our_own_users():
 
 
 @pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        (b"v=spf1 ip4:192.0.2.1 include:self.example -all", "pass"),
+        (b"v=spf1 -ip4:192.0.2.1 ?include:self.example", "fail"),
+        (b"v=spf1 include:self.example ip4:192.0.2.1", "permerror"),
+        (b"v=spf1 -include:%{d} -all", "permerror"),
+    ],
+)
+async def test_a_record_that_includes_itself_is_wrong_when_that_is_reached(record, word):
+    resolver = FakeResolver({("self.example", "TXT"): [record]})
+    found = await evaluate(resolver, client="192.0.2.1", identity="a@self.example", helo="x", receiver="mx")
+    assert found.result == word
+
+
+@pytest.mark.parametrize(
     "record",
     [
         b"v=spf1 a:" + b"." + b"a" * 60_000 + b"! -all",
