@@ -95,6 +95,7 @@ def what_would_change(result: ScanResult, policy: ScoringPolicy) -> Iterator[str
         yield f"The action comes from the failure of the check {result.failed_by} (on_failure: soft reject)."
         return
     yield from _next_threshold(result, policy)
+    yield from _held_back(result, policy)
     threshold = policy.thresholds.get(result.action)
     if threshold is None:
         return
@@ -102,6 +103,17 @@ def what_would_change(result: ScanResult, policy: ScoringPolicy) -> Iterator[str
     for item in sorted(decisive, key=lambda symbol: -symbol.score):
         rest = result.score - item.score
         yield f"Without {item.name} ({item.score:.2f}) the score would be {rest:.2f}: not {result.action}."
+
+
+def _held_back(result: ScanResult, policy: ScoringPolicy) -> Iterator[str]:
+    """Yield a sentence for each symbol that alone keeps the message from a harsher action."""
+    for item in sorted(result.symbols, key=lambda symbol: symbol.score):
+        rest = result.score - item.score
+        reached = [action for action, score in policy.thresholds.items() if result.score < score <= rest]
+        harsher = [action for action in reached if action.severity > result.action.severity]
+        if item.score < 0 and harsher:
+            action = max(harsher, key=lambda action: action.severity)
+            yield f"Without {item.name} ({item.score:.2f}) the score would be {rest:.2f}: {action}."
 
 
 def _next_threshold(result: ScanResult, policy: ScoringPolicy) -> Iterator[str]:

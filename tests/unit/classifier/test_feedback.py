@@ -1,6 +1,7 @@
 """Feedback: learned once, corrected, forgotten, visible to other processes at once, and safe when one dies."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from filterproxy.classifier.feedback import Feedback, FeedbackError, Outcome, le
 from filterproxy.classifier.journal import Journal
 from filterproxy.classifier.learn_log import LearnLog
 from filterproxy.classifier.model import Model
-from filterproxy.classifier.model_file import FILE_NAME, save
+from filterproxy.classifier.model_file import FILE_NAME, load, save
 from filterproxy.classifier.site_files import SiteFiles
 from filterproxy.classifier.site_model import SiteModel, open_site_model
 from filterproxy.core.errors import ConfigError
@@ -232,3 +233,19 @@ def test_a_learner_follows_tables_that_were_made_anew(model: Path, tmp_path: Pat
         feedback.learn(make_mail(52, False), is_spam=True)
         assert score(scoring, 52, False) > before + 1
         assert scoring.learned.spam == 3
+
+
+def test_what_root_makes_belongs_to_the_owner_of_the_state_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: set[str] = set()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.add(Path(path).name) if uid == uid_of else None)
+    uid_of = tmp_path.stat().st_uid
+    with Feedback(model, tmp_path) as feedback:
+        feedback.learn(make_mail(1, True), is_spam=True)
+        made = {file.name for file in (tmp_path / "bayes").rglob("*")} | {"bayes"}
+    # SQLite itself gives these to the owner of the database.
+    made -= {"learned.db-wal", "learned.db-shm"}
+    folder = SiteFiles.of(tmp_path).tables_folder(load(model))
+    assert {name for name in given if not name.startswith(".building")} | {folder.name} == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -258,3 +259,63 @@ def test_learning_for_a_recipient(config: Path, tmp_path: Path) -> None:
     assert run("learn", "ham", "-c", config, "--recipient", "alice", tmp_path / "mail").exit_code == 2
     both = ("--recipient", "a@b.example", "--domain", "b.example")
     assert run("learn", "ham", "-c", config, *both, tmp_path / "mail").exit_code == 2
+
+
+@pytest.fixture
+def awkward(tmp_path: Path) -> Path:
+    """A folder with 20 messages of each class and, among the ham, 7 more that are awkward to read."""
+    folder = tmp_path / "awkward"
+    for name in ("ham", "spam"):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            (folder / name / f"{number:02d}").write_bytes(make_mail(number, name == "spam", seed=5))
+    header, parts = b"From: a@example.org\nContent-Type: multipart/mixed; boundary=b0\n\n", []
+    for level in range(10_000):
+        parts.append(b"--b%d\nContent-Type: multipart/mixed; boundary=b%d\n\n" % (level, level + 1))
+    awkward = {
+        b"empty": b"",
+        b"binary": bytes(range(256)) * 400,
+        b"deep": header + b"".join(parts) + b"--b10000\n\nhi\n",
+        b"mixed": b"From: a@b.example\r\nSubject: x\nTo: c@d.example\r\r\n\none\rtwo\r\nthree\n",
+        b"caf\xe9": b"Subject: x\n\nmeeting\n",
+        b"line\nbreak": b"Subject: x\n\nagenda\n",
+        b"large": b"Subject: x\n\n" + b"meeting agenda review\n" * 400_000,
+    }
+    for name, raw in awkward.items():
+        with open(os.path.join(os.fsencode(folder / "ham"), name), "wb") as file:
+            file.write(raw)
+    os.mkfifo(folder / "ham" / "fifo")
+    (folder / "ham" / "gone").symlink_to("nowhere")
+    return folder
+
+
+def complaints(result: Result) -> list[str]:
+    assert "Traceback" not in result.output
+    return [line for line in result.stderr.splitlines() if line.startswith("filterproxy: ")]
+
+
+def test_awkward_mail_is_counted_right_everywhere(config: Path, awkward: Path, tmp_path: Path) -> None:
+    expected = ["fifo: not a regular file", "gone: no such file or directory", "2 could not be read"]
+    folders = ("--ham", awkward / "ham", "--spam", awkward / "spam")
+    result = run("train", *folders, "--output", tmp_path / "m", "--jobs", 1)
+    assert result.stdout.startswith(f"{tmp_path}/m: a model of 20 spam and 27 ham messages\n")
+    assert [line.endswith(end) for line, end in zip(complaints(result), expected, strict=True)] == [True] * 3
+    result = run("learn", "ham", "-c", config, awkward / "ham")
+    assert (result.exit_code, result.stdout) == (75, "27 learned\n")
+    assert len(complaints(result)) == 3
+    assert run("forget", "-c", config, awkward / "ham").stdout == "27 forgotten\n"
+
+
+def test_an_index_of_awkward_lines_gives_one_result_each(awkward: Path, tmp_path: Path) -> None:
+    names = [b"ham/00", b"ham/missing", b"ham/empty", b"ham/deep", b"ham/fifo", b"ham", b"ham/caf\xe9", b"ham/a b"]
+    (awkward / "ham" / "a b").write_bytes(make_mail(50, False))
+    lines = [b"spam spam/00", *(b"ham " + name for name in names)]
+    (awkward / "index").write_bytes(b"\r\n".join([*lines, b"", b""]))
+    result = run("evaluate", "--index", awkward / "index", "--results", tmp_path / "results")
+    assert result.exit_code == 0
+    rows = [line.rsplit(b" ", 3) for line in (tmp_path / "results").read_bytes().splitlines()]
+    assert [judge + b" " + path for path, judge, _, _ in rows] == lines
+    assert [number for number, row in enumerate(rows) if row[2:] == [b"unsure", b"0"]] == [2, 5, 6]
+    assert [line.rpartition(": ")[2] for line in complaints(result)] == [
+        "no such file or directory", "not a regular file", "not a regular file", "3 could not be read",
+    ]  # fmt: skip

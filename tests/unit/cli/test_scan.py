@@ -108,3 +108,16 @@ def test_what_would_change_an_action_by_score():
         "Without BIG (5.00) the score would be 1.30: not add header.",
         "Without SMALL (1.50) the score would be 4.80: not add header.",
     ]
+
+
+def test_a_symbol_that_holds_an_action_back_is_named():
+    from filterproxy.cli.explain import what_would_change
+    from filterproxy.pipeline import ScoringPolicy
+
+    policy = ScoringPolicy(thresholds={Action.ADD_HEADER: 6.0, Action.REJECT: 15.0})
+    symbols = (ScoredSymbol("A", 8.0, (), ""), ScoredSymbol("BAYES_HAM", -2.5, (), ""), ScoredSymbol("B", -0.1, (), ""))
+    result = ScanResult(Action.NO_ACTION, 5.4, 6.0, 15.0, symbols=symbols)
+    assert list(what_would_change(result, policy)) == [
+        "0.60 more would make it add header (from 6).",
+        "Without BAYES_HAM (-2.50) the score would be 7.90: add header.",
+    ]
