@@ -33,7 +33,7 @@ Identity = Literal[
     "sender.address", "sender.domain", "sender.site",
     "reply_to.address", "reply_to.domain", "reply_to.site", "to.address", "to.domain", "to.site",
     "mail_from.address", "mail_from.domain", "mail_from.site", "rcpt_to.address", "rcpt_to.domain", "rcpt_to.site",
-    "message_id.domain", "message_id.site", "client.name", "client.site", "helo", "helo.site",
+    "message_id.domain", "message_id.site", "client.name", "client.site", "helo", "helo.site", "url.site",
 ]  # fmt: skip
 ListTarget = Literal[
     "mail_from", "rcpt_to", "header_from", "sender", "reply_to", "client", "client_name", "url"

@@ -170,6 +170,9 @@ def unnormalized(of: Field) -> Field:
 
 def identity(facts: Facts, name: str) -> frozenset[str]:
     """Return the values of an identity (`from.domain`) in lower case; of a site, the registrable domains."""
+    if name == "url.site":
+        links = (url for url in facts.message.urls if url.source != "header" and url.scheme in ("http", "https"))
+        return frozenset(url.domain or url.host for url in links) - {""}
     who, _, what = name.partition(".")
     addresses = _addresses(facts, who)
     if addresses is None:

@@ -184,6 +184,7 @@ TRUE = [
     ({"same": ["from.site", "mail_from.site"]}, "example.org"),
     ({"same": ["from.domain", "mail_from.domain"]}, "mailer.example.org"),
     ({"differ": ["message_id.domain", "helo"]}, "other.example.com localhost"),
+    ({"same": ["message_id.site", "url.site"]}, "example.com"),
     ({"differ": ["client.site", "to.site"]}, "example.net example.com"),
     ({"same": ["to.address", "rcpt_to.address"]}, "you@example.com"),
     # structure
