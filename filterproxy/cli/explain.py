@@ -76,12 +76,13 @@ async def _print_messages(path: str, opened: OpenPipeline, sender: Sender) -> in
     from filterproxy.cli.scan_table import print_result
 
     status = ExitStatus.OK
+    policy = opened.pipeline.profiles.choose(user=sender.user, local=opened.site.is_local(sender.ip)).policy
     async for name, result in scan_paths(opened, [path], sender):
         print_result(name, result)
         if isinstance(result, str):
             status = ExitStatus.TEMPORARY_FAILURE
             continue
-        for line in what_would_change(result, opened.pipeline.policy):
+        for line in what_would_change(result, policy):
             typer.echo(f"  {line}")
     return status
 

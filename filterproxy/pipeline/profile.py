@@ -54,7 +54,11 @@ class Profiles:
         )
 
     def of(self, transaction: Transaction) -> Profile:
-        """Return the profile that applies; a user who authenticated is one wherever the client stands."""
-        if transaction.user:
+        """Return the profile that applies."""
+        return self.choose(user=transaction.user, local=transaction.local)
+
+    def choose(self, *, user: str, local: bool) -> Profile:
+        """Return the profile for mail of that user (or of none): one who authenticated is one wherever they are."""
+        if user:
             return self.authenticated
-        return self.local if transaction.local else self.outside
+        return self.local if local else self.outside
