@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterproxy.cli.import_spamassassin import import_spamassassin
 from filterproxy.cli.loaded_rules import exit_with, load_or_exit
 from filterproxy.cli.rules_explain import explain
 from filterproxy.cli.rules_stats import stats
@@ -22,6 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Check, test, explain, measure and 
 app.command()(explain)
 app.command()(stats)
 app.command()(tune)
+
+app.command("import-spamassassin")(import_spamassassin)
 
 Config = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file.")]
 Files = Annotated[
@@ -43,7 +46,7 @@ def check(files: Files = None, config: Config = None) -> None:
         ruleset = load_or_exit(loaded, files)
         for note in ruleset.notes:
             typer.echo(f"note: {note}")
-        exit_with(ruleset.unknown_symbols(_other_symbols(loaded)))
+        exit_with(ruleset.unknown_symbols(other_symbols(loaded)))
         typer.echo(f"{_counted(ruleset)}: OK")
 
 
@@ -73,7 +76,7 @@ def schema() -> None:
     sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
 
 
-def _other_symbols(loaded: Loaded) -> set[str]:
+def other_symbols(loaded: Loaded) -> set[str]:
     """Return the symbols that the other enabled checks declare; nothing is started for that."""
     from filterproxy.app.compose import make_site
     from filterproxy.app.empty_store import EmptyStore

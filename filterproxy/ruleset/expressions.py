@@ -18,7 +18,8 @@ from filterproxy.ruleset.limited import LimitedExpression, widened
 MAX_LENGTH = 20_000
 # Each expression keeps what it learned of texts in this much memory; hundreds of them share a process.
 _MEMORY = 1 << 20
-_MEMORY_OF_LARGE_ONES = 32 << 20
+_MEMORY_OF_LARGE_ONES = 48 << 20
+_MEMORY_OF_AN_INSTRUCTION = 1 << 10
 
 # Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right. The first ones
 # can be matched under a time limit.
@@ -53,7 +54,7 @@ class ExpressionError(ValueError):
         self.reason, self.hint = reason, hint
 
 
-def compile_expression(pattern: str, *, raw: bool = False) -> Compiled:
+def compile_expression(pattern: str, *, raw: bool = False, longest: int = MAX_LENGTH) -> Compiled:
     """Return the compiled expression; raise ExpressionError that names what is wrong and what would be right.
 
     What RE2 has not but `limited` has becomes a LimitedExpression.
@@ -61,8 +62,8 @@ def compile_expression(pattern: str, *, raw: bool = False) -> Compiled:
     It searches UTF-8. `raw`: it searches bytes of unknown encoding, in which each byte is one character and
     characters of the expression outside ASCII stand for their UTF-8 bytes.
     """
-    if len(pattern) > MAX_LENGTH:
-        raise ExpressionError(f"the expression has more than {MAX_LENGTH} characters", "use a list file and `in_list:`")
+    if len(pattern) > longest:
+        raise ExpressionError(f"the expression has more than {longest} characters", "use a list file and `in_list:`")
     try:
         return compile_linear(pattern, raw=raw)
     except re2.error as error:
@@ -78,11 +79,14 @@ def compile_expression(pattern: str, *, raw: bool = False) -> Compiled:
 def compile_linear(pattern: str, *, raw: bool = False) -> re2._Regexp:
     """Return the expression compiled by RE2; raise re2.error when it has what RE2 has not."""
     try:
-        return _compile(pattern, raw, _MEMORY)
+        compiled = _compile(pattern, raw, _MEMORY)
     except re2.error as error:
         if "too large" not in _text(error):
             raise
-    return _compile(pattern, raw, _MEMORY_OF_LARGE_ONES)
+        return _compile(pattern, raw, _MEMORY_OF_LARGE_ONES)
+    # What has too little room for its states is matched many times slower.
+    wanted = min(compiled.programsize * _MEMORY_OF_AN_INSTRUCTION, _MEMORY_OF_LARGE_ONES)
+    return _compile(pattern, raw, wanted) if wanted > _MEMORY else compiled
 
 
 def _wider(pattern: str, raw: bool) -> re2._Regexp | None:

@@ -145,7 +145,7 @@ class Facts:
     def _fold(self, of: Field) -> tuple[bytes, bool]:
         values = [value for item in self.values(of) for value in item]
         if of.raw:
-            return b"\n".join(value.data for value in values).lower(), len(values) == 1
+            return b"\n".join(v.data for v in values).lower() or (b"\n" if values else b""), len(values) == 1
         text = values[0].text if len(values) == 1 else "\n".join(value.text for value in values)
         folded = fold(text) or (b"\n" if values else b"")
         return folded, len(values) == 1 and (text.isascii() or same_places(values[0].data, folded))

@@ -68,6 +68,7 @@ class _Loading:
         self._lists: dict[tuple[Path, bool], ListFile] = {}
         self._compiler = Compiler(self._open_list)
         self._rules: list[Rule] = []
+        self._parts: list[Rule] = []
         self._symbols: list[Symbol] = []
         self._composites: list[Composite] = []
         self._forced: dict[str, Action] = {}
@@ -106,7 +107,8 @@ class _Loading:
         if errors:
             raise ConfigErrors(sorted(errors, key=lambda error: (error.file, error.line, error.column)))
         return RuleSet(
-            rules=tuple(self._rules), symbols=tuple(self._symbols), composites=ordered, forced_actions=self._forced,
+            rules=tuple(self._rules), parts=tuple(self._parts), symbols=tuple(self._symbols), composites=ordered,
+            forced_actions=self._forced,
             list_files=tuple(self._lists.values()), references=tuple(self._references), tests=tuple(self._tests),
             limits=limits, patterns=tuple(self._compiler.patterns), notes=tuple(self._compiler.notes),
             group_limits=self._group_limits,
@@ -151,6 +153,7 @@ class _Loading:
         self._compiler.named.nodes[model.name] = node
         if model.name.startswith("_"):
             self._part(model, document, path)
+            self._parts.append(Rule(model.name, node))
             return
         self._declare(model, node, model.description or f"The rule {model.name}")
         self._tests.append(Tested(model.name, model.match, model.tests, document, (*path, "tests")))

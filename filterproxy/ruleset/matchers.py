@@ -18,6 +18,7 @@ from filterproxy.core.errors import ConfigError
 from filterproxy.ruleset import pieces, schema, targets
 from filterproxy.ruleset.conditions import CountedText, TextCondition
 from filterproxy.ruleset.expressions import (
+    MAX_LENGTH,
     ExpressionError,
     any_of,
     check_ranges,
@@ -52,10 +53,13 @@ from filterproxy.ruleset.nodes import (
 from filterproxy.ruleset.normal_form import normal_expression, normal_form
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, NONE, Numbers
 from filterproxy.ruleset.references import Named, RuleReference, SumNode
+from filterproxy.ruleset.spamassassin.model import SpamAssassinMatch
+from filterproxy.ruleset.spamassassin.nodes import make_node
 from filterproxy.ruleset.when import WhenNode, outgoing
 
 _MANY = ("a repetition of more than 1000, nested ones multiplied,", "repeat less often, or use `length:` or `places:`")
-_ENDS_OF_TEXT = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
+_SWITCHED_OFF = re.compile(r"\(\?[a-zA-Z]*-")
+_ENDS_OF_TEXT = re.compile(r"(?<!\\)((?:\\\\)*)\\([Az])")
 OpenList = Callable[[str, Path], ListFile]  # (as written, the rules file): raises ConfigError
 
 
@@ -82,16 +86,17 @@ class Compiler:
             return node
         return WhenNode(tuple(_Matchers(self, document).circumstances(when, path)), node)
 
-    def pattern(self, of: Field, expression: str) -> Pattern:
+    def pattern(self, of: Field, expression: str, longest: int = MAX_LENGTH) -> Pattern:
         """Return the compiled expression over a field, the same object for the same expression."""
         known = self._known.get((of, expression))
         if known is None:
-            regex = compile_expression(expression, raw=of.raw)
+            regex = compile_expression(expression, raw=of.raw, longest=longest)
             linear = expression if not isinstance(regex, LimitedExpression) else regex.wider and widened(expression)
             literals, across = Literals(), None
             if linear:
                 literals = required_literals(linear, plain=of.normalize)
-                if of.split and not _ENDS_OF_TEXT.search(linear):
+                linear = _ends_of_lines(linear) if of.split else linear
+                if of.split and not _SWITCHED_OFF.search(linear):
                     across = compile_linear(f"(?m){linear}", raw=of.raw)
             if isinstance(regex, LimitedExpression):
                 literals = literals._replace(longest=0)
@@ -168,6 +173,15 @@ class _Matchers:
         named.uses.append((self._compiler.compiling, name, self._document, path))
         yield RuleReference(name, named)
 
+    def _spamassassin(self, value: SpamAssassinMatch, path: KeyPath) -> Iterator[Node]:
+        try:
+            lists = self._compiler.lists((value.list_,), self._document, (*path, "list")) if value.list_ else ()
+            yield make_node(value, self._compiler.pattern, next(iter(lists), None))
+        except ExpressionError as error:
+            self._error((*path, "regex"), error.reason, hint=error.hint)
+        except ValueError as error:
+            self._error((*path, "arguments"), f"{value.function}: {error}")
+
     def _sum(self, value: schema.SumMatch, path: KeyPath) -> Iterator[Node]:
         terms: list[tuple[float, Node]] = []
         for number, term in enumerate(value.of):
@@ -178,7 +192,7 @@ class _Matchers:
                 node = next(self._rule(term.rule or "", place))
             terms.append((term.times, node))
         limits = tuple(math.inf if term.at_most is None else term.at_most for term in value.of)
-        yield SumNode(tuple(terms), value.is_, limits)
+        yield SumNode(tuple(terms), value.is_, limits, value.as_hits)
 
     def _header(self, value: schema.HeaderMatch, path: KeyPath) -> Iterator[Node]:
         if value.raw and value.part != "value":
@@ -412,6 +426,7 @@ _KEYS: dict[str, Callable[[_Matchers, Any, KeyPath], Iterator[Node]]] = {
     "at_least": _Matchers._some,
     "rule": _Matchers._rule,
     "sum": _Matchers._sum,
+    "spamassassin": _Matchers._spamassassin,
 }
 _EXPRESSIONS: dict[str, Callable[[tuple[str, ...]], str]] = {
     "regex": any_of,
@@ -420,6 +435,11 @@ _EXPRESSIONS: dict[str, Callable[[tuple[str, ...]], str]] = {
     "starts_with": lambda texts: rf"\A(?:{literally(texts)})",
     "ends_with": lambda texts: rf"(?:{literally(texts)})\z",
 }
+
+
+def _ends_of_lines(expression: str) -> str:
+    """Return the expression with the ends of lines in place of those of the text: each piece is on lines of its own."""
+    return _ENDS_OF_TEXT.sub(lambda match: match[1] + ("^" if match[2] == "A" else "$"), expression)
 
 
 def _wrong(texts: tuple[str, ...], of: Field) -> Iterator[tuple[int, ExpressionError]]:

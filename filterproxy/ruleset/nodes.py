@@ -43,6 +43,12 @@ class Run:
     results: dict[str, Evidence | None] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
 
+    def ask(self, rule: Rule) -> Evidence | None:
+        """Return what a rule saw, None when it does not match; each is asked once."""
+        if rule.name not in self.results:
+            self.results[rule.name] = rule.node.matches(self)
+        return self.results[rule.name]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pattern:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument
 from filterproxy.core.errors import ConfigError
@@ -28,12 +29,18 @@ class Counting(Protocol):
 
 def hits_of(node: Node, run: Run) -> float:
     """Return how often a node holds: 1 or 0 for one that does not count."""
-    if isinstance(node, Counting):
-        return node.count_hits(run)
+    if _counts(type(node)):
+        counting: Any = node
+        return float(counting.count_hits(run))
     return float(node.matches(run) is not None)
 
 
-@dataclass
+@cache
+def _counts(kind: type) -> bool:
+    return issubclass(kind, Counting)
+
+
+@dataclass(eq=False, repr=False)
 class Named:
     """The rules by name, as far as they are read; what each refers to, and where that is written."""
 
@@ -109,6 +116,7 @@ class SumNode:
     terms: tuple[tuple[float, Node], ...]
     numbers: Numbers
     limits: tuple[float, ...]
+    as_hits: bool = False
 
     def _sum(self, run: Run) -> float:
         weighted = zip(self.terms, self.limits, strict=True)
@@ -122,9 +130,11 @@ class SumNode:
         return tuple(text for evidence in seen if evidence for text in evidence)
 
     def count_hits(self, run: Run) -> float:
-        """Return the sum when it is one of the numbers."""
+        """Return 1, or with `as_hits` the sum, when it is one of the numbers."""
         found = self._sum(run)
-        return found if found in self.numbers else 0.0
+        if found not in self.numbers:
+            return 0.0
+        return found if self.as_hits else 1.0
 
     def wake(self) -> Wake:
         """Return what wakes one of the terms that add to the sum, when it must exceed nothing."""

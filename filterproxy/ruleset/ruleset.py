@@ -64,7 +64,7 @@ class Work:
     slow: bool
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RuleSet:
     """Rules, composites and lists of some files."""
 
@@ -79,6 +79,7 @@ class RuleSet:
     patterns: tuple[Pattern, ...] = ()
     notes: tuple[ConfigError, ...] = ()
     group_limits: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         self._matcher = _Matcher(self.rules, self.patterns)
@@ -105,6 +106,13 @@ class RuleSet:
         return {
             rule.name: tuple(dict.fromkeys(sights(rule.node, work.run))) for rule in self.rules if rule.name in matching
         }
+
+    def match_parts(self, transaction: Transaction, now: datetime) -> list[Hit]:
+        """Return the parts that hold: what rules may read of the message, whether or not they do."""
+        work = self.begin(transaction, now)
+        self._matcher.search_unaided(work)
+        found = ((part.name, work.run.ask(part)) for part in self.parts)
+        return [Hit(name, shortened(evidence)) for name, evidence in found if evidence is not None]
 
     def unknown_symbols(self, known: Collection[str]) -> list[ConfigError]:
         """Return an error for each symbol that a composite names and neither this ruleset nor `known` has."""
@@ -159,17 +167,21 @@ class _Matcher:
         slow = any(self._sizes[number] * length > _SLOW for number in candidates) or self._unaided.work(facts) > _LONG
         return Work(Run(facts, candidates, TimeBudget(facts.limits.seconds)), slow)
 
+    def search_unaided(self, work: Work) -> None:
+        """Add the expressions without literals that may match."""
+        work.run.candidates.update(dict.fromkeys(self._unaided.candidates(work.run.facts)))
+
     def finish(self, work: Work) -> list[Hit]:
         """Ask the rules whose expressions may match, and those that need none."""
         run = work.run
-        run.candidates.update(dict.fromkeys(self._unaided.candidates(run.facts)))
+        self.search_unaided(work)
         rules = dict.fromkeys(self._always)
         rules |= {rule: None for number in sorted(run.candidates) for rule in self._woken.get(number, ())}
         hits: list[Hit] = []
         late: list[str] = []
         for rule in rules:
             refused = run.budget.refused
-            evidence = rule.node.matches(run)
+            evidence = run.ask(rule)
             if evidence is not None:
                 hits.append(Hit(rule.name, shortened(evidence)))
             if run.budget.refused > refused:

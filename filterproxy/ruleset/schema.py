@@ -25,6 +25,7 @@ from filterproxy.ruleset.conditions import (
     Word,
 )
 from filterproxy.ruleset.numbers import Bytes, Count, Duration
+from filterproxy.ruleset.spamassassin.model import SpamAssassinMatch
 
 _PART_NAME = re.compile(r"_[A-Za-z0-9_]{1,99}\Z")
 _HEADER_NAME = re.compile(r"[!-9;-~]+\Z")
@@ -245,6 +246,7 @@ class SumMatch(Model):
 
     of: tuple[Annotated[SumTerm, Shorthand("rule")], ...] = Field(min_length=1)
     is_: Count = Field(alias="is", description="What the sum must be.")
+    as_hits: bool = Field(False, description="Whether the rule counts as often as the sum says, instead of once.")
 
 
 Pair = Annotated[tuple[Identity, Identity], Field(description="Two identities.")]
@@ -284,6 +286,7 @@ class Match(Model):
     not_: Match | None = Field(None, alias="not")
     at_least: AtLeastMatch | None = None
     rule: RuleName | None = Field(None, description="Another rule of these files, which holds.")
+    spamassassin: SpamAssassinMatch | None = Field(None, description="What a rule of SpamAssassin looks for.")
     sum: SumMatch | None = Field(None, description="How often several rules and matches hold, added up.")
 
     @model_validator(mode="after")

@@ -9,13 +9,16 @@ import re
 from typing import NamedTuple
 
 MAX_GROUPS = 2000
+MAX_REPEAT = 1000
+MAX_WRITTEN = 250_000
 _CLOSING = {"{": "}", "(": ")", "<": ">", "[": "]"}
 _MODIFIERS = frozenset("ismxnadlup")
-_CONTROL = {"n": "\\n", "t": "\\t", "r": "\\r", "f": "\\f", "a": "\\x07", "e": "\\x1B"}
+_CONTROL = {"n": 10, "t": 9, "r": 13, "f": 12, "a": 7, "e": 27}
 _CLASSES = {"h": r"[\t ]", "H": r"[^\t ]", "v": r"[\n\x0B\f\r]", "V": r"[^\n\x0B\f\r]", "N": r"[^\n]"}
 _IN_CLASS = {"h": r"\t ", "v": r"\n\x0B\f\r", "R": r"\n\r"}
 _PLAIN = frozenset("""/'"#@!~%&=:;,<> -_""")
 _COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\{\d+(?:,\d*)?\}|\((?:\?[^:)=!<]*:?)?|.", re.DOTALL)
 _FLAGS = re.compile(r"\(\?(\^?[a-z]*)(?:-([a-z]+))?([:)])")
 _NAMED = re.compile(r"\(\?(?:P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')")
 _LOOKS = {"(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind", "(?>": "atomic group"}
@@ -88,6 +91,8 @@ class _Reader:
         self.needs: list[str] = []
         self.scopes = [_Scope(extended, multiline)]
         self.groups = 0
+        self.atom = -1
+        self.starts: list[int] = []
         self.quoting = False
         self.names: dict[str, int] = {}
         self.references = bool(_REFERENCE.search(text.replace("\\\\", "  ")))
@@ -124,6 +129,7 @@ class _Reader:
             self.put(self.dollar() if char == "$" else _byte(char), 1)
 
     def put(self, text: str, length: int) -> None:
+        self.atom = len(self.out)
         self.out.append(text)
         self.at += length
 
@@ -145,12 +151,10 @@ class _Reader:
             self.reference(reference)
             return
         char = text[1:2]
-        if not char:
-            raise PerlRegexError("it ends with a backslash")
         if char == "Q":
             self.quoting = True
             self.at += 2
-        elif char in "EK":  # \K moves the start of the match, which is of no use here
+        elif char and char in "EK":  # \K moves the start of the match, which is of no use here
             self.at += 2
         elif char == "Z":
             self.put(r"(?:\n?\z)", 2)
@@ -158,7 +162,7 @@ class _Reader:
             self.put(r"(?:\r\n|[\n\x0B\f\r])", 2)
         elif char in _CLASSES:
             self.put(_CLASSES[char], 2)
-        elif char in "AzbBwWdDsS":
+        elif char and char in "AzbBwWdDsS":
             self.put("\\" + char, 2)
             self.skip_boundary_kind(char)
         else:
@@ -215,6 +219,7 @@ class _Reader:
         if len(self.scopes) > MAX_GROUPS:
             raise PerlRegexError("nested too deep")
         self.scopes.append(scope)
+        self.starts.append(len(self.out))
         self.put(written, length)
 
     def flags(self, match: re.Match[str], scope: _Scope) -> None:
@@ -241,6 +246,7 @@ class _Reader:
             raise PerlRegexError("a parenthesis is not opened")
         self.scopes.pop()
         self.put(")", 1)
+        self.atom = self.starts.pop()
 
     def quantifier(self, char: str) -> None:
         counted = _COUNTED.match(self.text, self.at)
@@ -250,15 +256,21 @@ class _Reader:
         if not self.out or self.out[-1] in ("(", "(?:", "|"):
             raise PerlRegexError(f"nothing stands before {char!r}")
         written = counted[0] if counted else char
-        if counted and any(int(number or 0) > 1000 for number in counted.groups()):
-            raise PerlRegexError(f"more than 1000 repetitions ({written})")
-        self.put(written, len(written))
+        self.at += len(written)
         follows = self.text[self.at : self.at + 1]
-        if follows == "?":
-            self.put("?", 1)
-        elif follows == "+":
+        suffix = follows if follows in ("?", "+") else ""
+        self.at += len(suffix)
+        if suffix == "+":
             self.needs.append("possessive quantifier")
-            self.put("+", 1)
+        atom = self.out[self.atom :]
+        if counted and suffix != "+" and _weight("".join(atom)) * _most(counted) > MAX_REPEAT:
+            del self.out[self.atom :]
+            self.out += _repeated("".join(atom), counted, suffix)
+            self.atom = -1
+            return
+        start = self.atom
+        self.out.append(written + suffix)
+        self.atom = start
 
     def char_class(self) -> None:
         members: list[str] = ["["]
@@ -273,7 +285,7 @@ class _Reader:
             members.append(self.member())
             first = False
         self.at += 1
-        self.out.append("".join(members) + "]")
+        self.put("".join(members) + "]", 0)
 
     def member(self) -> str:
         posix = re.compile(r"\[:\^?[a-z]+:\]").match(self.text, self.at)
@@ -303,6 +315,46 @@ class _Reader:
             raise PerlRegexError("a character above \\xFF in a class")
         self.at += length
         return _class_char(code)
+
+
+def _most(counted: re.Match[str]) -> int:
+    return int(counted[2] or counted[1])
+
+
+def _weight(atom: str) -> int:
+    """Return by how much the repetitions inside multiply, at most."""
+    heaviest = [1]
+    last = 1  # weight of the atom before a repetition
+    for token in _PIECE.finditer(atom):
+        text = token[0]
+        if text[0] == "(":
+            heaviest.append(1)
+            last = 1
+        elif text == ")" and len(heaviest) > 1:
+            last = heaviest.pop()
+            heaviest[-1] = max(heaviest[-1], last)
+        else:
+            counted = _COUNTED.fullmatch(text)
+            last = last * _most(counted) if counted else 1
+            heaviest[-1] = max(heaviest[-1], last)
+    return heaviest[0]
+
+
+def _repeated(atom: str, counted: re.Match[str], suffix: str) -> list[str]:
+    """Return an atom written out, so that no repetition inside another exceeds what RE2 takes."""
+    least, comma, most = int(counted[1]), "," in counted[0], counted[2]
+    step = max(MAX_REPEAT // _weight(atom), 1)
+    written = _in_steps(atom, least, step, "", suffix)
+    if comma:
+        written += _in_steps(atom, int(most) - least, step, "0,", suffix) if most else [f"{atom}*{suffix}"]
+    if len(written) * len(atom) > MAX_WRITTEN:
+        raise PerlRegexError(f"too many repetitions ({counted[0]})")
+    return written
+
+
+def _in_steps(atom: str, number: int, step: int, least: str, suffix: str) -> list[str]:
+    whole, rest = divmod(number, step)
+    return [f"{atom}{{{least}{step}}}{suffix}"] * whole + ([f"{atom}{{{least}{rest}}}{suffix}"] if rest else [])
 
 
 def _switched(flag: str, on: str, off: str, before: bool) -> bool:
@@ -340,8 +392,10 @@ def _utf8(code: int) -> str:
 def _coded(text: str) -> tuple[int, int]:
     """Return the code of the escaped character that the text begins with, and how long its escape is."""
     char = text[1:2]
+    if not char:
+        raise PerlRegexError("it ends with a backslash")
     if char in _CONTROL:
-        return {"n": 10, "t": 9, "r": 13, "f": 12, "a": 7, "e": 27}[char], 2
+        return _CONTROL[char], 2
     if char == "x":
         braced = re.match(r"\\x\{\s*([0-9A-Fa-f]{0,8})\s*\}", text)
         plain = re.match(r"\\x([0-9A-Fa-f]{0,2})", text)

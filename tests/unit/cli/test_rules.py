@@ -156,3 +156,65 @@ def test_schema():
     result = CliRunner().invoke(app, ["rules", "schema"])
     assert result.exit_code == 0
     assert set(json.loads(result.stdout)["properties"]) == {"rules", "composites", "lists", "groups"}
+
+
+def import_rules(folder: Path, *arguments: str):
+    return run(folder, "import-spamassassin", *arguments, str(folder / "cf"), "-o", str(folder / "imported.yml"))
+
+
+@pytest.fixture
+def cf_folder(folder: Path) -> Path:
+    (folder / "cf").mkdir()
+    (folder / "cf" / "20_own.cf").write_text(
+        "body WON /you have won/i\nbody LOST /you (have )?lost/\nbody ODD eval:odd()\nfreemail_domains gratis.example\n"
+        "header FREE eval:check_freemail_from()\n"
+    )
+    return folder
+
+
+def test_import_spamassassin_writes_rules_lists_and_a_report(cf_folder):
+    result = import_rules(cf_folder, "--report", str(cf_folder / "report.json"), "--verbose")
+    assert result.exit_code == 0, result.output
+    assert "4 rules\n      3  translated (75.0 %)" in result.output
+    assert "20_own.cf:3: ODD: left out: the eval function odd (odd)" in result.output
+    assert (cf_folder / "spamassassin-freemail.txt").read_text().endswith("\ngratis.example\n")
+    outcomes = json.loads((cf_folder / "report.json").read_text())["outcomes"]
+    assert outcomes[0]["written_as"] == "SA_WON"
+    checked = run(cf_folder, "check", str(cf_folder / "imported.yml"), str(cf_folder / "own.yml"))
+    assert checked.exit_code == 0, checked.output
+    assert import_rules(cf_folder).exit_code == 0
+
+
+def test_import_spamassassin_replaces_no_file_of_others(cf_folder):
+    (cf_folder / "imported.yml").write_text("rules: []\n")
+    result = import_rules(cf_folder)
+    assert result.exit_code == 1
+    assert (
+        "exists already, and this command did not write it (choose another --output, or say --force)" in result.stderr
+    )
+    assert (cf_folder / "imported.yml").read_text() == "rules: []\n"
+    assert import_rules(cf_folder, "--force").exit_code == 0
+
+
+def test_import_spamassassin_tells_lines_that_are_wrong(cf_folder):
+    (cf_folder / "cf" / "30_bad.cf").write_text("score WON much\n")
+    result = import_rules(cf_folder)
+    assert result.exit_code == 1
+    assert "30_bad.cf:1: score WON: write one number or four" in result.stderr
+    assert (cf_folder / "imported.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "cf: cannot read: No such file or directory"),
+        (lambda path: path.mkdir(), "cf: no .cf file in this folder"),
+        (lambda path: path.write_text("required_score 5\n"), "cf: no rule in these files"),
+    ],
+)
+def test_import_spamassassin_without_rules(folder, make, message):
+    make(folder / "cf")
+    result = import_rules(folder, "--dry-run")
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert not (folder / "imported.yml").exists()
