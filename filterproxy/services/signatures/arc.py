@@ -18,13 +18,14 @@ from filterproxy.message import Message
 from filterproxy.services.signatures.arc_sets import INSTANCE, KINDS, MESSAGE_SIGNATURE, RESULTS, SEAL, ArcSets, key_of
 from filterproxy.services.signatures.content import SignedContent, unfolded, with_crlf
 from filterproxy.services.signatures.keys import Keys, fetch_keys
-from filterproxy.services.signatures.result import SignatureProblem
+from filterproxy.services.signatures.result import SignatureProblem, permerror
 from filterproxy.services.signatures.results_text import read_results
 from filterproxy.services.signatures.signature import MAX_FIELD, decode_base64, read_canonicalisation
 from filterproxy.services.signatures.verify import INLINE_SIZE, check_body
 
 MAX_SIZE = 262_144  # of all fields of the chain together
 
+_NOT_ASKED = permerror("not asked for")
 # dkimpy tells a logger what it returns as well; nobody needs it twice.
 _SILENT = logging.Logger("dkimpy", logging.CRITICAL + 1)
 
@@ -98,7 +99,8 @@ class _Chain(dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
 
     def verify_sig(self, sig: dict[bytes, bytes], include_headers: list[bytes], sig_header: Any, dnsfunc: Any) -> bool:
         """Tell whether one ARC-Message-Signature or ARC-Seal verifies (dkimpy calls this for each)."""
-        key = self._keys[key_of(sig)]
+        # Older message signatures are broken by every honest list; without their keys they count for nothing.
+        key = self._keys.get(key_of(sig), _NOT_ASKED)
         if isinstance(key, SignatureProblem):
             if key.word == "temperror":
                 self._undecided = key.reason

@@ -58,8 +58,9 @@ class ArcSets:
         return sha256_of([*(field.canonical(RELAXED) for field in fields), seal.without_signature(RELAXED)])
 
     def key_names(self) -> list[str]:
-        """Return the names of all keys that the chain uses."""
-        return [key_of(tags) for (kind, _), tags in self.tags.items() if kind != RESULTS]
+        """Return the names of the keys that decide: of every seal and of the newest message signature (section 5.2)."""
+        decisive = [(MESSAGE_SIGNATURE, self.count), *((SEAL, number) for number in range(1, self.count + 1))]
+        return [key_of(self.tags[place]) for place in decisive]
 
     def sealers(self) -> tuple[str, ...]:
         """Return the domains of the seals, newest first."""
