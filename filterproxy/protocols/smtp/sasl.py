@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PASSWORD_MECHANISMS = ("PLAIN", "LOGIN")
 TOKEN_MECHANISMS = ("XOAUTH2", "OAUTHBEARER")
@@ -23,8 +23,8 @@ class Exchange:
     """
 
     mechanism: str
-    initial: bytes | None
-    responses: tuple[bytes, ...] = ()
+    initial: bytes | None = field(repr=False)
+    responses: tuple[bytes, ...] = field(default=(), repr=False)
     final: bytes | None = None
 
     def command(self) -> bytes:

@@ -22,6 +22,7 @@ from filterproxy.testing import FakeClock
 from filterproxy.testing.dns_server import DnsServer
 from tests.certificates import make_certificates
 from tests.dialogs.smtp_peers import sink
+from tests.smtp_provider import PASSWORD, USER, Authority, provider
 from tests.unit.app.doctor.patients import NOWHERE, findings, lines
 
 NOBODY = pwd.getpwnam("nobody")
@@ -169,6 +170,27 @@ async def test_a_next_hop_that_refuses_or_is_not_there(tmp_path, dns):
     assert refused.startswith(f"problem: 127.0.0.1:{hop.port} (ehlo): ") and "go away" in refused
     (absent,) = lines((await findings(tmp_path, dns, **smtp(hop.port)))["next hop"])
     assert absent.startswith(f"problem: 127.0.0.1:{hop.port} (connect): cannot connect")
+
+
+async def test_a_next_hop_with_tls_and_auth(tmp_path, dns):
+    authority = Authority(tmp_path)
+    (tmp_path / "secret").write_text(PASSWORD)
+    (tmp_path / "secret").chmod(0o600)
+    hop = {"provider": "tim", "host": "localhost", "username": USER, "password_file": str(tmp_path / "secret")}
+
+    async def told(port: int, **more) -> list[str]:
+        next_hop = {**hop, "port": port, "ca_file": authority.file, **more}
+        settings = {"listeners": [{"type": "smtp", "address": "127.0.0.1:1", "next_hop": next_hop}]}
+        return lines((await findings(tmp_path, dns, **settings))["next hop"])
+
+    async with provider(context=authority.context()) as server:
+        assert (await told(server.port))[0].startswith(f"ok: localhost:{server.port} takes us; it offers TLSv1.3, AUTH")
+        server.password = "another"
+        (refused,) = await told(server.port)
+        assert refused.startswith(f"problem: localhost:{server.port} (auth): refuses the credentials: 535")
+        (unusable,) = await told(server.port, ca_file="nowhere.pem")
+        assert "cannot use the ca_file" in unusable
+        assert not server.messages
 
 
 async def test_certificates(tmp_path, dns, monkeypatch):
