@@ -197,7 +197,7 @@ def judge(model: SiteModel, message: Message, reasons: int, personal: Sequence[P
     options = (f"p={probability(score):.4f}", *own, *map(str, for_spam), *map(str, for_ham))
     if not threshold.informed:
         return Opinion("BAYES_UNSURE", 1.0, options)
-    # Measured from the threshold: a score just above it counts as the probability 0.9 that the threshold stands for.
+    # Measured from the threshold: a score just above it counts as the probability that the threshold stands for.
     certainty = 2 * probability(score - threshold.value + BASE) - 1
     weight = abs(certainty) * model.evidence(item.examples for item in personal)
     if threshold.classify(score) == "spam":

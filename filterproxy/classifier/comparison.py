@@ -1,6 +1,7 @@
 """scikit-learn's own classifiers behind the interface of our model, to compare with.
 
-The rule: they see the words view, hashed into a table small enough for learners that touch all of it for each message.
+The rule: they see the words of header and body, hashed into a table small enough for learners that touch all of it for
+each message.
 """
 
 from __future__ import annotations
@@ -62,5 +63,6 @@ class PeerModel:
 
 
 def _row(features: Features) -> sparse.csr_matrix:
-    columns = np.unique(features.words >> np.uint32(TABLE_BITS["words"] - BITS)).astype(np.int64)
+    parts = [features.view(view) >> np.uint32(TABLE_BITS[view] - BITS) for view in ("fields", "words")]
+    columns = np.unique(np.concatenate(parts)).astype(np.int64)
     return sparse.csr_matrix((np.ones(columns.size), columns, np.array([0, columns.size])), shape=(1, 1 << BITS))

@@ -69,8 +69,8 @@ class BayesLogisticClassifier(_Binary):
     """
 
     def __init__(
-        self, *, bayes: float = 0.1, smoothing: float = 0.1, class_smoothing: float = 5.0, step: float = 0.3,
-        first_squares: float = 1e-4, binarize: float = 0.0,
+        self, *, bayes: float = 0.1, smoothing: float = 0.1, class_smoothing: float = 5.0, step: float = 0.5,
+        first_squares: float = 1e-6, binarize: float = 0.0,
     ) -> None:  # fmt: skip
         self.bayes = bayes
         self.smoothing = smoothing
@@ -147,7 +147,7 @@ class MessageVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class MessageClassifier(_Binary):
-    """The whole classifier on raw messages (bytes): the mean of the three views."""
+    """The whole classifier on raw messages (bytes): the weighted mean of the views."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from filterproxy.classifier.features import VIEWS, Features, WordView
-from filterproxy.classifier.model import Model
+from filterproxy.classifier.features import TABLE_BITS, Features
+from filterproxy.classifier.model import TOTAL_WEIGHT, WEIGHTS, Model
+from filterproxy.classifier.word_views import WordViews
+
+WORD_VIEWS = ("fields", "words")
 
 # Short enough for its weight to be seen wherever options are shown.
 _LONGEST = 50
@@ -30,19 +33,25 @@ class Reason:
         return f"{text} {self.weight:+.2f}"
 
 
-def strongest(model: Model, features: Features, view: WordView, count: int) -> tuple[list[Reason], list[Reason]]:
-    """Return the strongest reasons of the words view for spam and for ham, each at most `count`, strongest first.
+def strongest(model: Model, features: Features, words: WordViews, count: int) -> tuple[list[Reason], list[Reason]]:
+    """Return the strongest words for spam and for ham, each at most `count`, strongest first.
 
-    `view` must be the one that the features were made of.
+    `words` must be those that the features were made of.
     """
-    if not features.words.size or not count:
-        return [], []
-    weights = model.learners["words"].contributions(features.words, model.examples) / len(VIEWS)
-    order = _extremes(weights, count)
-    reasons = [Reason(view.describe(int(features.words[place])), float(weights[place])) for place in order]
-    spam = [reason for reason in reasons if reason.weight > 0]
-    ham = [reason for reason in reversed(reasons) if reason.weight < 0]
-    return spam[:count], ham[:count]
+    found: list[tuple[float, str, int]] = []
+    for view in WORD_VIEWS if count else ():
+        slots = features.view(view)
+        share = WEIGHTS[view] / TOTAL_WEIGHT
+        weights = model.learners[view].contributions(slots, model.examples) * share
+        found += [(float(weights[place]), view, int(slots[place])) for place in _extremes(weights, count)]
+    found.sort(key=lambda entry: -entry[0])
+    spam = [entry for entry in found if entry[0] > 0][:count]
+    ham = [entry for entry in reversed(found) if entry[0] < 0][:count]
+    return _reasons(words, spam), _reasons(words, ham)
+
+
+def _reasons(words: WordViews, found: list[tuple[float, str, int]]) -> list[Reason]:
+    return [Reason(words.describe(view, slot, TABLE_BITS[view]), weight) for weight, view, slot in found]
 
 
 def _extremes(weights: NDArray[np.float64], count: int) -> NDArray[np.intp]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 
 U64 = np.uint64
 Slots = NDArray[np.uint32]

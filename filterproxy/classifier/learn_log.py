@@ -16,7 +16,7 @@ from filterproxy.classifier.learner import Examples
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS learned (
     digest TEXT PRIMARY KEY, is_spam INTEGER NOT NULL, learned_at REAL NOT NULL,
-    raw REAL NOT NULL, text REAL NOT NULL, words REAL NOT NULL
+    header REAL NOT NULL, body REAL NOT NULL, text REAL NOT NULL, fields REAL NOT NULL, words REAL NOT NULL
 ) WITHOUT ROWID
 """
 # Those of them that nobody labelled.
@@ -45,7 +45,7 @@ class LearnLog:
 
     def find(self, digest: str) -> Row | None:
         """Return the row of a message, None when it is not learned."""
-        query = "SELECT is_spam, learned_at, raw, text, words FROM learned WHERE digest = ?"
+        query = "SELECT is_spam, learned_at, header, body, text, fields, words FROM learned WHERE digest = ?"
         row = self._connection.execute(query, (digest,)).fetchone()
         return Row(bool(row[0]), row[1], tuple(row[2:])) if row else None
 
@@ -53,7 +53,7 @@ class LearnLog:
         """Add a message, or replace what was known of it; `automatic` says that nobody labelled it."""
         with self._transaction():
             self._connection.execute(
-                "INSERT OR REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (digest, int(row.is_spam), row.learned_at, *row.gradients),
             )
             self._connection.execute("DELETE FROM automatic WHERE digest = ?", (digest,))

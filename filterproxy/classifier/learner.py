@@ -36,8 +36,8 @@ class Options:
     bayes: float = 0.1
     smoothing: float = 0.1
     class_smoothing: float = 5.0
-    step: float = 0.3
-    first_squares: float = 1e-4
+    step: float = 0.5
+    first_squares: float = 1e-6
 
 
 @dataclass(slots=True)

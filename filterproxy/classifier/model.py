@@ -1,7 +1,7 @@
-"""The classifier: three views of a message, each with its table, and the mean of their log-odds.
+"""The classifier: five views of a message, each with its table, and the weighted mean of their log-odds.
 
-A message is as spammy as the more spammy of two things: all of it, and what remains without the second half of its
-body. Good words added at the end of a spam do not help it then.
+A message is as spammy as the spammiest of three things: all of it, and its header with either half of its body. Good
+words added to a spam, before or after it, help it less then.
 
 The rule: this module needs numpy alone, for learning as for scoring; where the arrays live (memory, a model file, a
 file mapped by all workers) is decided by whoever builds the model.
@@ -13,9 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from filterproxy.classifier.features import TABLE_BITS, VIEWS, Features
+from filterproxy.classifier.features import BODY_VIEWS, HEADER_VIEWS, TABLE_BITS, VIEWS, Features, Half
 from filterproxy.classifier.learner import Examples, Learner, Options
 from filterproxy.classifier.threshold import HamScores, Threshold
+
+# What each view's log-odds count: the two of the header nearly as much as the three of the body.
+WEIGHTS = {view: 1.2 if view in HEADER_VIEWS else 1.0 for view in VIEWS}
+TOTAL_WEIGHT = math.fsum(WEIGHTS.values())
+# A view learns from its own error, and this much of it from that of all views together.
+SHARED_ERROR = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +55,21 @@ class Model:
         return self._combined(features, self.view_scores(features))
 
     def _combined(self, features: Features, scores: tuple[float, ...]) -> float:
-        whole = math.fsum(scores) / len(VIEWS)
-        if features.beginning is None:
-            return whole
-        return max(whole, math.fsum(self.view_scores(features.beginning)) / len(VIEWS))
+        return max((_mean(scores), *(self._half_score(half, scores) for half in features.halves)))
+
+    def _half_score(self, half: Half, scores: tuple[float, ...]) -> float:
+        """Return the log-odds of the header with one half of the body, given those of the whole."""
+        body = {view: self.learners[view].score(half.view(view), self.examples) for view in BODY_VIEWS}
+        return _mean(tuple(body.get(view, whole) for view, whole in zip(VIEWS, scores, strict=True)))
 
     def learn(self, features: Features, is_spam: bool) -> Learned:
-        """Learn one message; each view learns from its own error."""
+        """Learn one message; each view learns from its own error and a little from that of all of them."""
         scores = self.view_scores(features)
-        score = self._combined(features, scores)
+        score, mean = self._combined(features, scores), _mean(scores)
         gradients = tuple(
-            self.learners[view].learn(features.view(view), is_spam, view_score)
+            self.learners[view].learn(
+                features.view(view), is_spam, (1 - SHARED_ERROR) * view_score + SHARED_ERROR * mean
+            )
             for view, view_score in zip(VIEWS, scores, strict=True)
         )
         self.examples.count(is_spam)
@@ -76,3 +86,8 @@ class Model:
     def threshold(self) -> Threshold:
         """Return what decides between spam and ham now."""
         return Threshold.of(self.examples, self.ham_scores)
+
+
+def _mean(scores: tuple[float, ...]) -> float:
+    """Return the weighted mean of the views' log-odds, in the order of VIEWS."""
+    return math.fsum(WEIGHTS[view] * score for view, score in zip(VIEWS, scores, strict=True)) / TOTAL_WEIGHT

@@ -22,10 +22,13 @@ _UPPER = re.compile(r"[A-Z]+")
 _ADDRESS_HOST = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[.*\]")
 
 
-def structure_features(message: Message, headers: Iterable[Header]) -> Iterator[str]:
-    """Yield the structural features; `headers` are the fields to look at, verdicts of other filters left out."""
-    fields = list(islice(headers, MAX_HEADERS))
-    yield from _header_features(fields)
+def header_structure(headers: Iterable[Header]) -> Iterator[str]:
+    """Yield what the header is built like; `headers` are the fields to look at, verdicts of other filters left out."""
+    yield from _header_features(list(islice(headers, MAX_HEADERS)))
+
+
+def body_structure(message: Message) -> Iterator[str]:
+    """Yield what the body is built like."""
     yield from _part_features(message.parts[:MAX_PARTS])
     for document in message.html[:MAX_PARTS]:
         yield from _html_features(document)

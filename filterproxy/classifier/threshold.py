@@ -1,8 +1,8 @@
 """Where spam begins: a log-odds threshold that follows what was learned.
 
-The rule: spam is what is spam with a probability of 0.9. While little was learned the threshold is higher when most of
-that is spam, so that the larger class does not win by its size; later it is as high as it must be for all but one in a
-thousand of the latest ham messages, as they scored before they were learned.
+The rule: spam is what is spam with a probability of 0.88. While little ham was learned the threshold is higher when
+most of what was learned is spam, for ham of a new kind looks like spam then; later it is as high as it must be for all
+but one in a thousand of the latest ham messages, as they scored before they were learned.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from filterproxy.classifier.learner import Examples
 
 Class = Literal["spam", "ham", "unsure"]
 
-# A probability of 0.9, the threshold of a classifier that is calibrated.
-BASE = 2.2
+# A probability of 0.88.
+BASE = 2.0
 TARGET = 0.001
 WINDOW = 2_000
 ENOUGH = 1_000
 # The quantile is an estimate from a few scores, wrong labels among them: it may raise the threshold only so far.
 HIGHEST = 3.2
-# More than twenty to one tells of the order in which mail was learned, not of the classes.
-LARGEST_IMBALANCE = 3.0
+# More than some fifty to one tells of the order in which mail was learned, not of the classes.
+LARGEST_IMBALANCE = 4.0
+# So many ham messages halve the caution.
+HALF_CAUTION = 50
 
 
 class HamScores:
@@ -67,8 +69,8 @@ class Threshold:
         informed = examples.spam > 0 and examples.ham > 0
         if ham_scores.count >= ENOUGH:
             return cls(min(max(ham_scores.quantile(TARGET), BASE), HIGHEST), informed)
-        imbalance = math.log((examples.spam + 1) / (examples.ham + 1))
-        return cls(BASE + min(max(0.0, imbalance), LARGEST_IMBALANCE), informed)
+        imbalance = min(max(0.0, math.log((examples.spam + 1) / (examples.ham + 1))), LARGEST_IMBALANCE)
+        return cls(BASE + imbalance * HALF_CAUTION / (HALF_CAUTION + examples.ham), informed)
 
     def classify(self, score: float) -> Class:
         """Return the class of a message with that score."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from filterproxy.classifier.hashing import U64, Hashes, mix
 
 MAX_CHARACTERS = 32_768
-MAX_DISTANCE = 3
+MAX_DISTANCE = 2
 
 # Odd, so it has an inverse modulo 2^64; digits of the golden ratio and of pi, nothing-up-my-sleeve.
 _BASE = 0x9E3779B97F4A7C15

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterproxy.classifier.features import TABLE_BITS, VIEWS, Features, WordView, extract, raw_view
+from filterproxy.classifier.features import BODY_VIEWS, TABLE_BITS, VIEWS, Features, extract, raw_parts
 from filterproxy.classifier.hashing import gram_hashes, to_slots, unique
 from filterproxy.classifier.structure import host_and_parents, shape
 from filterproxy.classifier.tokens import Segment, find_words, pair_hashes
+from filterproxy.classifier.word_views import WordViews
 from filterproxy.message import Message
 from tests.unit.classifier.mail import make_mail
 
@@ -58,7 +59,7 @@ def test_the_same_word_has_the_same_hash_anywhere_in_its_place() -> None:
 def test_pairs_do_not_cross_texts() -> None:
     words = find_words([Segment(1, "a", "one two"), Segment(2, "b", "one two")])
     assert (pair_hashes(words, 1) != 0).tolist() == [True, False, True]
-    assert pair_hashes(words, 3).tolist() == [0]
+    assert pair_hashes(words, 2).tolist() == [0, 0]
 
 
 def test_long_text_is_cut() -> None:
@@ -93,8 +94,27 @@ def test_slots_are_distinct_and_in_the_table() -> None:
         assert slots.max() < 1 << TABLE_BITS[view]
 
 
-def test_only_the_first_bytes_are_in_the_raw_view() -> None:
-    assert len(raw_view(b"Subject: x\n\n" + b"y" * 100_000)[0]) == 3_500
+def test_only_the_first_bytes_of_header_and_body_are_in_the_raw_views() -> None:
+    header, body = raw_parts(b"Subject: " + b"x" * 100_000 + b"\n\nbody")
+    assert (len(header), body) == (2_500, b"")
+    header, body = raw_parts(b"Subject: x\n\n" + b"y" * 100_000)
+    assert (header, len(body)) == (b"Subject: x\n\n", 3_500)
+
+
+def test_a_long_header_takes_nothing_from_the_body() -> None:
+    padding = b"".join(b"X-Pad-%d: good\n" % number for number in range(400))
+    assert raw_parts(padding + b"\nviagra")[1] == b"viagra"
+
+
+def test_halves_are_parts_of_the_whole_and_together_nearly_all_of_it() -> None:
+    features = features_of(make_mail(3, is_spam=True) + b" ".join(b"word%d" % number for number in range(400)))
+    assert len(features.halves) == 2
+    for view in BODY_VIEWS:
+        whole, (first, second) = set(features.view(view)), (set(half.view(view)) for half in features.halves)
+        assert first | second <= whole
+        assert first - second
+        assert second - first
+        assert len(first | second) > 0.98 * len(whole)
 
 
 @given(st.binary(max_size=300))
@@ -106,6 +126,7 @@ def test_any_bytes_have_features(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"", b"\0" * 9000, b"\xff" * 9000, b"\r" * 500, b"From ", b"a:" * 5000])
 def test_junk_has_features(raw: bytes) -> None:
     assert features_of(raw).words.size >= 1
+    assert not features_of(raw).halves
 
 
 def test_unique_sorts_and_removes_doubles() -> None:
@@ -124,7 +145,8 @@ def test_parents_of_a_host() -> None:
 
 def test_structure_names_what_it_saw() -> None:
     html = b'Subject: x\nDate: Fri, 02 Aug 2002 23:37:59 +0530\nContent-Type: text/html\n\n<p><a href="http://a.bad.example/">x</a>'
-    seen = WordView(Message(html)).structure
+    structure = WordViews(Message(html)).structure
+    seen = structure["fields"] + structure["words"]
     for expected in (
         "header Subject",
         "order Subject Date",
@@ -138,5 +160,5 @@ def test_structure_names_what_it_saw() -> None:
 
 def test_a_long_header_leaves_room_for_the_body() -> None:
     padding = b"".join(b"X-Pad-%d: " % number + b"good words " * 90 + b"\n" for number in range(59))
-    words = WordView(Message(padding + b"Subject: x\n\nviagra\n")).words
+    words = WordViews(Message(padding + b"Subject: x\n\nviagra\n")).words
     assert "viagra" in {words.word(number) for number in range(len(words.hashes))}

@@ -178,7 +178,7 @@ def test_state_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
 def test_damaged_state(model: Path, tmp_path: Path) -> None:
     with Feedback(model, tmp_path) as feedback:
         feedback.learn(make_mail(1, True), is_spam=True)
-    (SiteFiles.of(tmp_path).folder / "learned-raw.f4").write_bytes(b"short")
+    (SiteFiles.of(tmp_path).folder / "learned-body.f4").write_bytes(b"short")
     with pytest.raises(FeedbackError, match="damaged"):
         Feedback(model, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The model: the mean of three views, learning online, and the threshold that follows."""
+"""The model: the weighted mean of its views, learning online, and the threshold that follows."""
 
 from dataclasses import replace
 
@@ -29,23 +29,25 @@ def test_unseen_mail_is_told_apart(model: Model) -> None:
     assert min(scores[True]) > max(scores[False])
 
 
-def test_the_score_is_the_mean_of_the_views(model: Model) -> None:
-    features = replace(features_of(100, True), beginning=None)
-    assert model.score(features) == pytest.approx(sum(model.view_scores(features)) / 3)
+def test_the_score_is_the_weighted_mean_of_the_views(model: Model) -> None:
+    features = replace(features_of(100, True), halves=())
+    header, body, text, fields, words = model.view_scores(features)
+    assert model.score(features) == pytest.approx((1.2 * (header + fields) + body + text + words) / 5.4)
 
 
-def test_good_words_at_the_end_do_not_help(model: Model) -> None:
-    spam = make_mail(100, True)
-    padded = spam + (" ".join(HAM_WORDS * 6) + "\n").encode()
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_good_words_help_a_spam_less(model: Model, where: str) -> None:
+    head, body = make_mail(100, True).split(b"\n\n", 1)
+    good = (" ".join(HAM_WORDS * 6) + "\n").encode()
+    padded = head + b"\n\n" + (good + body if where == "before" else body + good)
     features = extract(Message(padded))
-    assert features.beginning is not None
-    whole = model.score(replace(features, beginning=None))
+    whole = model.score(replace(features, halves=()))
     assert model.score(features) > whole + 1
     assert model.score(features) > 0
 
 
 def test_a_short_message_is_not_halved() -> None:
-    assert extract(Message(b"Subject: x\n\nat noon?\n")).beginning is None
+    assert extract(Message(b"Subject: x\n\nat noon?\n")).halves == ()
 
 
 def test_a_forgotten_message_leaves_no_trace_in_scores() -> None:
@@ -69,9 +71,15 @@ def test_without_both_classes_nothing_can_be_told() -> None:
 def test_early_threshold_rises_with_the_share_of_spam() -> None:
     balanced, mostly_spam = Threshold.of(Examples(10, 10), HamScores()), Threshold.of(Examples(99, 9), HamScores())
     assert balanced.value == BASE
-    assert mostly_spam.value == pytest.approx(BASE + 2.302, abs=0.01)
+    assert mostly_spam.value == pytest.approx(BASE + 2.302 * 50 / 59, abs=0.01)
     assert balanced.classify(2.3) == "spam"
     assert mostly_spam.classify(2.3) == "ham"
+
+
+def test_the_caution_fades_as_ham_is_learned() -> None:
+    values = [Threshold.of(Examples(10 * ham, ham), HamScores()).value for ham in (10, 100, 900)]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < BASE + 0.2
 
 
 def test_later_threshold_comes_from_ham_scores_within_bounds() -> None:

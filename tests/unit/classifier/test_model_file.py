@@ -127,9 +127,9 @@ def test_bad_header(tmp_path: Path, content: bytes, changes: dict[str, object]) 
 def test_blocks_that_lie_about_their_size(tmp_path: Path, content: bytes) -> None:
     size = struct.unpack_from("<I", content, 12)[0]
     tables = json.loads(content[16 : 16 + size])["tables"]
-    bomb = {**tables, "raw": {**tables["raw"], "entries": 3}}
+    bomb = {**tables, "body": {**tables["body"], "entries": 3}}
     assert "as many entries" in refused(tmp_path, with_header(content, tables=bomb))
-    outside = {**tables, "raw": {**tables["raw"], "blocks": [1 << 40] * 5}}
+    outside = {**tables, "body": {**tables["body"], "blocks": [1 << 40] * 5}}
     assert "outside the file" in refused(tmp_path, with_header(content, tables=outside))
 
 
