@@ -191,9 +191,10 @@ class BayesCheck(LearningCheck[BayesConfig]):
 def judge(model: SiteModel, message: Message, reasons: int, personal: Sequence[PersonalModel] = ()) -> Opinion:
     """Return the model's opinion on a message, with that of the recipients' own models on top of it."""
     features, words = extract_with_words(message)
-    score, threshold = model.score(features) + total(personal, features.words), model.threshold()
+    slots = features.all_words() if personal else features.words
+    score, threshold = model.score(features) + total(personal, slots), model.threshold()
     for_spam, for_ham = strongest(model.model, features, words, reasons)
-    own = [f"for {item.owner} {item.score(features.words):+.2f}" for item in personal]
+    own = [f"for {item.owner} {item.score(slots):+.2f}" for item in personal]
     options = (f"p={probability(score):.4f}", *own, *map(str, for_spam), *map(str, for_ham))
     if not threshold.informed:
         return Opinion("BAYES_UNSURE", 1.0, options)

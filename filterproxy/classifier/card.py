@@ -72,8 +72,8 @@ def card(name: str, model: Model, measures: Measures | None, description: Descri
         ("data", description.data or "not described"),
         ("learned", f"{model.examples.spam} spam, {model.examples.ham} ham"),
         ("date", date),
-        ("method", "weighted mean of five views (byte 5-grams of header and of body, 5-grams of the visible text, words of header "
-         "and of body with sparse pairs and structure), each "
+        ("method", "weighted mean of five views (byte 5-grams of header and of body, 5-grams of the visible text, "
+         "words of header and of body with sparse pairs and structure), each "
          "naive Bayes corrected by AdaGrad logistic regression, one pass in order of time"),
         ("trust", f"{description.trust:g} (what one of its examples counts beside one learned on the site)"),
         ("file", "compact: features seen once dropped, numbers rounded" if description.compact else "exact"),

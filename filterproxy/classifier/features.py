@@ -69,6 +69,10 @@ class Features:
             "header": self.header, "body": self.body, "text": self.text, "fields": self.fields, "words": self.words,
         }[name]  # fmt: skip
 
+    def all_words(self) -> Slots:
+        """Return the words of header and body together, as slots of the table of `words`."""
+        return np.union1d(self.fields << np.uint32(TABLE_BITS["words"] - TABLE_BITS["fields"]), self.words)
+
 
 def extract(message: Message) -> Features:
     """Return the features of a message; never raises, whatever the bytes."""

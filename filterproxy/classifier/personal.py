@@ -86,7 +86,7 @@ class PersonalModel:
     weights: Floats
 
     def score(self, words: Slots) -> float:
-        """Return what the model adds to the log-odds, for the slots of the words view."""
+        """Return what the model adds to the log-odds, for the slots of all words."""
         return _limited(self.weights, _folded(words), self.examples)
 
 

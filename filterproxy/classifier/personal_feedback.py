@@ -52,7 +52,9 @@ class PersonalFeedback:
         """Learn a message as spam or ham for the owner, or correct it."""
         features = features_of(raw)
         with self._errors():
-            before = self._store.learn(self._owner, message_digest(raw), features.words, is_spam, self._score(features))
+            before = self._store.learn(
+                self._owner, message_digest(raw), features.all_words(), is_spam, self._score(features)
+            )
         if before is None:
             return Outcome.LEARNED
         return Outcome.ALREADY if before == is_spam else Outcome.CORRECTED
@@ -60,11 +62,11 @@ class PersonalFeedback:
     def forget(self, raw: bytes) -> Outcome:
         """Undo the learning of a message for the owner."""
         with self._errors():
-            known = self._store.forget(self._owner, message_digest(raw), features_of(raw).words)
+            known = self._store.forget(self._owner, message_digest(raw), features_of(raw).all_words())
         return Outcome.FORGOTTEN if known else Outcome.UNKNOWN
 
     def _score(self, features: Features) -> float:
-        return self._shared.score(features) + total(self._models.find(self._before), features.words)
+        return self._shared.score(features) + total(self._models.find(self._before), features.all_words())
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -254,7 +254,7 @@ async def test_a_full_queue_is_said(models: Path, tmp_path: Path) -> None:
 async def test_what_cannot_be_learned_is_told_once(models: Path, tmp_path: Path) -> None:
     check = make_check(models / "own", tmp_path, **AUTOLEARN)
     await check.start()
-    (SiteFiles.of(tmp_path).folder / "learned-raw.f4").write_bytes(b"short")
+    (SiteFiles.of(tmp_path).folder / "learned-body.f4").write_bytes(b"short")
     for number in range(3):
         check.learn_later(make_transaction(make_mail(number, True)), Autolearn.SPAM)
     await check.close()

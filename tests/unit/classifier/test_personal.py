@@ -33,7 +33,7 @@ def personal(model: Path, state: Path, *owners: str, maximum: int = 10) -> Perso
 
 
 def moved(models: PersonalModels, owner: str, raw: bytes) -> float:
-    return total(models.find([owner]), features_of(raw).words)
+    return total(models.find([owner]), features_of(raw).all_words())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_is_learned_counts_for_its_owner_alone_and_at_once(model: Path, tmp
             feedback.learn(make_mail(number, number % 2 == 0), is_spam=number % 2 != 0)
             assert models.find([ALICE])[0].examples.spam == (number - 99) // 2
     assert moved(models, ALICE, make_mail(200, True)) < -1
-    assert moved(models, ALICE, make_mail(201, False)) > 1
+    assert moved(models, ALICE, make_mail(201, False)) > 0.8
     assert models.find(["bob@example.org", "@example.org"]) == []
     models.close()
 
