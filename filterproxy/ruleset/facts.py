@@ -11,6 +11,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from filterproxy.core.authentication import summarise
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
@@ -81,6 +83,7 @@ class Facts:
         self._items: dict[Target, Sequence[Any]] = {}
         self._values: dict[Field, list[tuple[Value, ...]]] = {}
         self._joined: dict[Field, bytes] = {}
+        self._longest_words: dict[Field, int] = {}
         self._folded: dict[Field, tuple[bytes, bool]] = {}
 
     @cached_property
@@ -132,6 +135,14 @@ class Facts:
             found = self._joined[of] = b"\n".join(value.data for item in self.values(of) for value in item)
         return found
 
+    def longest_word(self, of: Field) -> int:
+        """Return the length in bytes of the longest stretch without a blank in the texts of the field."""
+        found = self._longest_words.get(of)
+        if found is None:
+            texts = (value.data for item in self.values(of) for value in item)
+            found = self._longest_words[of] = max(map(_longest_word, texts), default=0)
+        return found
+
     def folded(self, of: Field) -> tuple[bytes, bool]:
         """Return all texts of the field as the prefilter compares them (empty without any), and whether places agree.
 
@@ -149,3 +160,8 @@ class Facts:
         text = values[0].text if len(values) == 1 else "\n".join(value.text for value in values)
         folded = fold(text) or (b"\n" if values else b"")
         return folded, len(values) == 1 and (text.isascii() or same_places(values[0].data, folded))
+
+
+def _longest_word(data: bytes) -> int:
+    blanks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" "))
+    return int(np.diff(blanks, prepend=-1, append=len(data)).max()) - 1

@@ -21,11 +21,13 @@ Group = frozenset[str]
 class Literals(NamedTuple):
     """Texts of which every match holds at least one, and how many characters a match has at most (0: no limit).
 
+    `runs`: how many stretches without any blank, of any length, a match may have besides those characters.
     `also`: more groups of texts, of each of which every match holds at least one.
     """
 
     texts: Group = frozenset()
     longest: int = 0
+    runs: int = 0
     also: tuple[Group, ...] = ()
 
 
@@ -38,6 +40,8 @@ MAX_CLASS = 4  # members of a character class that count as alternatives
 
 # Characters that stand for themselves and that no quantifier follows.
 _PLAIN_RUN = re.compile(r"[A-Za-z0-9 ,'\"@#%&:;<>=!~_/-]+(?![*+?{])")
+# A class that `re` reads as RE2 does.
+_SIMPLE_CLASS = re.compile(r"\[\^?\]?(?:\\[dswDSW.\]\[/_^$-]|[^\\\[])*\]\Z")
 _CLASS_ESCAPES = "dDsSwWpPC"
 _EMPTY_ESCAPES = "bBAz"
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
@@ -52,21 +56,26 @@ class _NotUnderstood(Exception):
 class _Node:
     """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group.
 
-    `longest` is the most characters it matches, None when there is no limit.
+    `longest` is the most characters it matches, None when there is no limit; besides them it matches up to `runs`
+    stretches without a blank. `solid`: it is one character that is no blank.
     """
 
     exact: Group | None = None
     groups: tuple[Group, ...] = ()
     longest: int | None = None
+    runs: int = 0
+    solid: bool = False
 
 
 def _exactly(*texts: str) -> _Node:
-    return _Node(frozenset(texts), (), max(map(len, texts)))
+    longest = max(map(len, texts))
+    return _Node(frozenset(texts), (), longest, solid=longest == 1 and not any(text in ("", " ") for text in texts))
 
 
 _NOTHING = _exactly("")
 _SPACE = _exactly(" ")
 _ANY_CHARACTER = _Node(None, (), 1)
+_NO_BLANK = _Node(None, (), 1, solid=True)
 
 
 def required_literals(pattern: str, *, plain: bool) -> Literals:
@@ -83,7 +92,7 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
     best = _best(node) or frozenset()
     others = (group for group in _groups(node) if group != best and _useful(group) and len(group) <= MAX_ALSO)
     also = sorted(others, key=_quality, reverse=True)[:2] if best else []
-    return Literals(best, node.longest or 0, tuple(also))
+    return Literals(best, node.longest or 0, 0 if node.longest is None else node.runs, tuple(also))
 
 
 def _useful(group: Group) -> bool:
@@ -95,6 +104,17 @@ def _quality(group: Group) -> tuple[float, list[str]]:
     """Return how rarely one of the texts is found, in bits."""
     often = sum(2.0 ** -rarest_window(text.encode())[1] for text in group)
     return -math.log2(often), sorted(group)
+
+
+@lru_cache(maxsize=4096)
+def _excludes_blank(char_class: str) -> bool:
+    """Tell whether a character class is sure to hold no blank."""
+    if "[:" in char_class or not _SIMPLE_CLASS.match(char_class):
+        return False
+    try:
+        return re.match(char_class, " ") is None
+    except re.error:
+        return False
 
 
 def _groups(node: _Node) -> tuple[Group, ...]:
@@ -110,8 +130,10 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
     groups: list[Group] = []
     current, exact = _EMPTY, True
     longest: int | None = 0
+    runs = 0
     for node in nodes:
         longest = None if longest is None or node.longest is None else longest + node.longest
+        runs += node.runs
         if node.exact is not None and len(current) * len(node.exact) <= MAX_PRODUCT:
             current = frozenset(left + right for left in current for right in node.exact)
             continue
@@ -121,7 +143,7 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
         current = _EMPTY if node.exact is None else node.exact
     if exact:
         return _Node(current, (), longest)
-    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest)
+    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest, runs)
 
 
 def _alternate(nodes: list[_Node]) -> _Node:
@@ -130,24 +152,29 @@ def _alternate(nodes: list[_Node]) -> _Node:
         return nodes[0]
     bounded = [node.longest for node in nodes if node.longest is not None]
     longest = max(bounded) if len(bounded) == len(nodes) else None
+    runs = max(node.runs for node in nodes)
+    solid = all(node.solid for node in nodes)
     exact = [node.exact for node in nodes if node.exact is not None]
     if len(exact) == len(nodes) and sum(map(len, exact)) <= MAX_GROUP:
-        return _Node(frozenset().union(*exact), (), longest)
+        return _Node(frozenset().union(*exact), (), longest, solid=solid)
     best = [_best(node) for node in nodes]
     found = [group for group in best if group is not None]
     if len(found) < len(nodes):
-        return _Node(None, (), longest)
-    return _Node(None, (frozenset().union(*found),), longest)
+        return _Node(None, (), longest, runs, solid)
+    return _Node(None, (frozenset().union(*found),), longest, runs)
 
 
 def _repeat(node: _Node, least: int, most: int | None) -> _Node:
     """Return what `least` to `most` (None: any number) repetitions match."""
+    if most is None and node.solid:
+        return _Node(None, _groups(node) if least else (), 0, 1)
     longest = None if most is None or node.longest is None else most * node.longest
+    runs = 0 if most is None else most * node.runs
     if least == 0 and most == 1 and node.exact is not None:
         return _Node(node.exact | _EMPTY, (), longest)
     if least == most and least <= 10:
         return _concatenate([node] * least)
-    return _Node(None, _groups(node) if least else (), longest)
+    return _Node(None, _groups(node) if least else (), longest, runs)
 
 
 class _Reader:
@@ -270,7 +297,7 @@ class _Reader:
             return _SPACE
         if char in _CLASS_ESCAPES:
             self.skip_property(char)
-            return _ANY_CHARACTER
+            return _NO_BLANK if char in "dwS" else _ANY_CHARACTER
         return self.char(self.escaped_char(char))
 
     def quoted(self) -> _Node:
@@ -297,6 +324,7 @@ class _Reader:
 
     def char_class(self) -> _Node:
         """Read a class; a small one counts as its members, any other as any character."""
+        begin = self.at - 1
         negated = self.peek() == "^"
         self.at += negated
         members: set[str] | None = set()
@@ -310,7 +338,7 @@ class _Reader:
                 members |= item
         self.at += 1
         if members is None or negated or len(members) > MAX_CLASS:
-            return _ANY_CHARACTER
+            return _NO_BLANK if _excludes_blank(self.text[begin : self.at]) else _ANY_CHARACTER
         return _alternate([self.char(member) for member in sorted(members)])
 
     def class_item(self) -> set[str] | None:

@@ -26,7 +26,6 @@ Evidence = tuple[str, ...]
 Wake = frozenset[int] | None  # expressions of which one must be a candidate; None: it may hold without any
 
 
-MAX_REACH = 4000
 MAX_COUNTED = 10_000
 
 
@@ -70,11 +69,11 @@ class Pattern:
         """Tell whether it needs a time limit."""
         return isinstance(self.regex, LimitedExpression)
 
-    @property
-    def reach(self) -> int:
-        """Return how many bytes around a literal a match may lie, 0 when there is no limit or a large one."""
-        reach = self.literals.longest * (1 if self.field.raw else 4)
-        return reach if reach <= MAX_REACH else 0
+    def reach(self, run: Run) -> int:
+        """Return how many bytes around a literal a match may lie, 0 when there is no limit."""
+        literals = self.literals
+        reach = literals.longest * (1 if self.field.raw else 4)
+        return reach + literals.runs * run.facts.longest_word(self.field) if literals.runs else reach
 
     def may_match(self, run: Run) -> bool:
         """Tell whether the expression may match one of the pieces of a split text: one search in all of them.
@@ -94,7 +93,7 @@ class Pattern:
         places = run.candidates[self.number]
         if self.also and places is not None and not self._has_also(run):
             return None
-        match = self._near(self.regex, value.data, places)
+        match = self._near(self.regex, value.data, places, run)
         return None if match is None else self._shown(match)
 
     def find_all(self, value: Value, run: Run) -> Iterator[str]:
@@ -113,10 +112,12 @@ class Pattern:
         text, _ = run.facts.folded(self.field)
         return all(any(literal in text for literal in group) for group in self.also)
 
-    def _near(self, regex: Any, data: bytes, places: Places) -> Any:
+    def _near(self, regex: Any, data: bytes, places: Places, run: Run) -> Any:
         """Return a match, or None; with places of its literals only what is around them is searched."""
-        reach = self.reach
-        if not places or not reach or len(places) > MAX_PLACES:
+        if not places or len(places) > MAX_PLACES:
+            return regex.search(data)
+        reach = self.reach(run)
+        if not reach or 2 * reach * len(places) > len(data):
             return regex.search(data)
         near = (regex.search(data, place - reach, place + reach) for place in places)
         return next((match for match in near if match is not None), None)

@@ -49,14 +49,32 @@ def test_literals(pattern, literals):
         (r"you\s+won", 7),
         ("(?:one|three)?", 5),
         (r"[a-z]{2,5}\d\pL", 7),
-        ("a*", 0),
-        (r"a\w+", 0),
-        ("(?:a|b*)", 0),
+        (".*", 0),
+        (r"a\W+", 0),
+        ("a[^b]*c", 0),
+        ("(?:ab)+", 0),
+        ("(?:a|.*)", 0),
         ("(?z)", 0),
     ],
 )
 def test_how_long_a_match_is(pattern, longest):
     assert required_literals(pattern, plain=True).longest == longest
+
+
+@pytest.mark.parametrize(
+    ("pattern", "longest", "runs"),
+    [
+        (r"a\w+ \S*", 2, 2),
+        (r"(?:\w+ ){0,3}a", 4, 3),
+        ("(?:a|b*c+)", 1, 2),
+        (r"[a-z.]+@[^\s>]*", 1, 2),
+        (r"[a-z ]+@", 0, 0),
+        (r"[[:alpha:]]+@", 0, 0),
+    ],
+)
+def test_how_many_words_of_any_length_it_has_besides(pattern, longest, runs):
+    literals = required_literals(pattern, plain=True)
+    assert (literals.longest, literals.runs) == (longest, runs)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +153,8 @@ def test_every_match_holds_a_literal(expression, ignore_case, texts):
         if found is None:
             continue
         matched = found[0].decode()
-        assert not literals.longest or len(matched) <= literals.longest, (pattern, plain, literals)
+        longest = literals.longest + literals.runs * max(map(len, plain.split(" ")))
+        assert not longest or len(matched) <= longest, (pattern, plain, literals)
         if literals.texts:
             folded = fold(matched)
             assert any(literal.encode() in folded for literal in literals.texts), (pattern, plain, literals)
