@@ -83,7 +83,7 @@ class Facts:
         self._items: dict[Target, Sequence[Any]] = {}
         self._values: dict[Field, list[tuple[Value, ...]]] = {}
         self._joined: dict[Field, bytes] = {}
-        self._longest_words: dict[Field, int] = {}
+        self._stretches: dict[Field, tuple[int, int]] = {}
         self._folded: dict[Field, tuple[bytes, bool]] = {}
 
     @cached_property
@@ -135,13 +135,21 @@ class Facts:
             found = self._joined[of] = b"\n".join(value.data for item in self.values(of) for value in item)
         return found
 
-    def longest_word(self, of: Field) -> int:
-        """Return the length in bytes of the longest stretch without a blank in the texts of the field."""
-        found = self._longest_words.get(of)
+    def longest_stretches(self, of: Field) -> tuple[int, int]:
+        """Return how many bytes stand together without a blank, and without a letter of ASCII, in the field's texts."""
+        found = self._stretches.get(of)
         if found is None:
-            texts = (value.data for item in self.values(of) for value in item)
-            found = self._longest_words[of] = max(map(_longest_word, texts), default=0)
+            texts = [np.frombuffer(value.data, np.uint8) for item in self.values(of) for value in item]
+            without_blank = max((_longest_between(text == ord(" ")) for text in texts), default=0)
+            # `| 32` makes letters lower case; what is below `a` wraps round to a large number.
+            without_letter = max((_longest_between((text | 32) - ord("a") < 26) for text in texts), default=0)
+            found = self._stretches[of] = without_blank, without_letter
         return found
+
+    def only_text(self, of: Field) -> Value | None:
+        """Return the field's text when there is exactly one."""
+        values = self.values(of)
+        return values[0][0] if len(values) == 1 and len(values[0]) == 1 else None
 
     def folded(self, of: Field) -> tuple[bytes, bool]:
         """Return all texts of the field as the prefilter compares them (empty without any), and whether places agree.
@@ -162,6 +170,7 @@ class Facts:
         return folded, len(values) == 1 and (text.isascii() or same_places(values[0].data, folded))
 
 
-def _longest_word(data: bytes) -> int:
-    blanks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" "))
-    return int(np.diff(blanks, prepend=-1, append=len(data)).max()) - 1
+def _longest_between(marked: Any) -> int:
+    """Return the longest stretch of a text without a marked byte."""
+    places = np.flatnonzero(marked)
+    return int(np.diff(places, prepend=-1, append=len(marked)).max()) - 1

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from string import ascii_letters
 from typing import NamedTuple
 
 from filterproxy.ruleset.rarity import rarest_window
@@ -21,13 +22,15 @@ Group = frozenset[str]
 class Literals(NamedTuple):
     """Texts of which every match holds at least one, and how many characters a match has at most (0: no limit).
 
-    `runs`: how many stretches without any blank, of any length, a match may have besides those characters.
+    `runs` and `gaps`: how many stretches of any length without a blank, and without a letter of ASCII, a match may have
+    besides those characters.
     `also`: more groups of texts, of each of which every match holds at least one.
     """
 
     texts: Group = frozenset()
     longest: int = 0
     runs: int = 0
+    gaps: int = 0
     also: tuple[Group, ...] = ()
 
 
@@ -57,25 +60,36 @@ class _Node:
     """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group.
 
     `longest` is the most characters it matches, None when there is no limit; besides them it matches up to `runs`
-    stretches without a blank. `solid`: it is one character that is no blank.
+    stretches without a blank and `gaps` stretches without a letter. `solid`, `gap`: it is one character that is no
+    blank, no letter.
     """
 
     exact: Group | None = None
     groups: tuple[Group, ...] = ()
     longest: int | None = None
     runs: int = 0
+    gaps: int = 0
     solid: bool = False
+    gap: bool = False
 
 
 def _exactly(*texts: str) -> _Node:
     longest = max(map(len, texts))
-    return _Node(frozenset(texts), (), longest, solid=longest == 1 and not any(text in ("", " ") for text in texts))
+    single = longest == 1 and "" not in texts
+    solid = single and " " not in texts
+    return _Node(frozenset(texts), (), longest, solid=solid, gap=single and not any(map(str.isalpha, texts)))
 
 
 _NOTHING = _exactly("")
 _SPACE = _exactly(" ")
 _ANY_CHARACTER = _Node(None, (), 1)
-_NO_BLANK = _Node(None, (), 1, solid=True)
+_ESCAPED_CLASSES = {
+    "w": _Node(None, (), 1, solid=True),
+    "S": _Node(None, (), 1, solid=True),
+    "d": _Node(None, (), 1, solid=True, gap=True),
+    "W": _Node(None, (), 1, gap=True),
+    "s": _Node(None, (), 1, gap=True),
+}
 
 
 def required_literals(pattern: str, *, plain: bool) -> Literals:
@@ -92,7 +106,11 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
     best = _best(node) or frozenset()
     others = (group for group in _groups(node) if group != best and _useful(group) and len(group) <= MAX_ALSO)
     also = sorted(others, key=_quality, reverse=True)[:2] if best else []
-    return Literals(best, node.longest or 0, 0 if node.longest is None else node.runs, tuple(also))
+    return Literals(best, node.longest or 0, *_stretches(node), tuple(also))
+
+
+def _stretches(node: _Node) -> tuple[int, int]:
+    return (0, 0) if node.longest is None else (node.runs, node.gaps)
 
 
 def _useful(group: Group) -> bool:
@@ -107,14 +125,15 @@ def _quality(group: Group) -> tuple[float, list[str]]:
 
 
 @lru_cache(maxsize=4096)
-def _excludes_blank(char_class: str) -> bool:
-    """Tell whether a character class is sure to hold no blank."""
+def _excludes(char_class: str) -> tuple[bool, bool]:
+    """Return whether a character class is sure to hold no blank, and no letter of ASCII."""
     if "[:" in char_class or not _SIMPLE_CLASS.match(char_class):
-        return False
+        return False, False
     try:
-        return re.match(char_class, " ") is None
+        members = re.compile(char_class)
     except re.error:
-        return False
+        return False, False
+    return members.match(" ") is None, not any(map(members.match, ascii_letters))
 
 
 def _groups(node: _Node) -> tuple[Group, ...]:
@@ -130,10 +149,11 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
     groups: list[Group] = []
     current, exact = _EMPTY, True
     longest: int | None = 0
-    runs = 0
+    runs = gaps = 0
     for node in nodes:
         longest = None if longest is None or node.longest is None else longest + node.longest
         runs += node.runs
+        gaps += node.gaps
         if node.exact is not None and len(current) * len(node.exact) <= MAX_PRODUCT:
             current = frozenset(left + right for left in current for right in node.exact)
             continue
@@ -143,7 +163,7 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
         current = _EMPTY if node.exact is None else node.exact
     if exact:
         return _Node(current, (), longest)
-    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest, runs)
+    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest, runs, gaps)
 
 
 def _alternate(nodes: list[_Node]) -> _Node:
@@ -152,29 +172,31 @@ def _alternate(nodes: list[_Node]) -> _Node:
         return nodes[0]
     bounded = [node.longest for node in nodes if node.longest is not None]
     longest = max(bounded) if len(bounded) == len(nodes) else None
-    runs = max(node.runs for node in nodes)
-    solid = all(node.solid for node in nodes)
+    runs, gaps = max(node.runs for node in nodes), max(node.gaps for node in nodes)
+    solid, gap = all(node.solid for node in nodes), all(node.gap for node in nodes)
     exact = [node.exact for node in nodes if node.exact is not None]
     if len(exact) == len(nodes) and sum(map(len, exact)) <= MAX_GROUP:
-        return _Node(frozenset().union(*exact), (), longest, solid=solid)
+        return _Node(frozenset().union(*exact), (), longest, solid=solid, gap=gap)
     best = [_best(node) for node in nodes]
     found = [group for group in best if group is not None]
     if len(found) < len(nodes):
-        return _Node(None, (), longest, runs, solid)
-    return _Node(None, (frozenset().union(*found),), longest, runs)
+        return _Node(None, (), longest, runs, gaps, solid, gap)
+    return _Node(None, (frozenset().union(*found),), longest, runs, gaps)
 
 
 def _repeat(node: _Node, least: int, most: int | None) -> _Node:
     """Return what `least` to `most` (None: any number) repetitions match."""
     if most is None and node.solid:
         return _Node(None, _groups(node) if least else (), 0, 1)
+    if most is None and node.gap:
+        return _Node(None, _groups(node) if least else (), 0, 0, 1)
     longest = None if most is None or node.longest is None else most * node.longest
-    runs = 0 if most is None else most * node.runs
+    runs, gaps = (0, 0) if most is None else (most * node.runs, most * node.gaps)
     if least == 0 and most == 1 and node.exact is not None:
         return _Node(node.exact | _EMPTY, (), longest)
     if least == most and least <= 10:
         return _concatenate([node] * least)
-    return _Node(None, _groups(node) if least else (), longest, runs)
+    return _Node(None, _groups(node) if least else (), longest, runs, gaps)
 
 
 class _Reader:
@@ -297,7 +319,7 @@ class _Reader:
             return _SPACE
         if char in _CLASS_ESCAPES:
             self.skip_property(char)
-            return _NO_BLANK if char in "dwS" else _ANY_CHARACTER
+            return _ESCAPED_CLASSES.get(char, _ANY_CHARACTER)
         return self.char(self.escaped_char(char))
 
     def quoted(self) -> _Node:
@@ -338,7 +360,7 @@ class _Reader:
                 members |= item
         self.at += 1
         if members is None or negated or len(members) > MAX_CLASS:
-            return _NO_BLANK if _excludes_blank(self.text[begin : self.at]) else _ANY_CHARACTER
+            return _Node(None, (), 1, 0, 0, *_excludes(self.text[begin : self.at]))
         return _alternate([self.char(member) for member in sorted(members)])
 
     def class_item(self) -> set[str] | None:

@@ -69,11 +69,14 @@ class Pattern:
         """Tell whether it needs a time limit."""
         return isinstance(self.regex, LimitedExpression)
 
-    def reach(self, run: Run) -> int:
+    def reach(self, value: Value, run: Run) -> int:
         """Return how many bytes around a literal a match may lie, 0 when there is no limit."""
         literals = self.literals
-        reach = literals.longest * (1 if self.field.raw else 4)
-        return reach + literals.runs * run.facts.longest_word(self.field) if literals.runs else reach
+        reach = literals.longest * (1 if len(value.text) == len(value.data) else 4)
+        if literals.runs or literals.gaps:
+            word, gap = run.facts.longest_stretches(self.field)
+            reach += literals.runs * word + literals.gaps * gap
+        return reach
 
     def may_match(self, run: Run) -> bool:
         """Tell whether the expression may match one of the pieces of a split text: one search in all of them.
@@ -93,7 +96,7 @@ class Pattern:
         places = run.candidates[self.number]
         if self.also and places is not None and not self._has_also(run):
             return None
-        match = self._near(self.regex, value.data, places, run)
+        match = self._near(self.regex, value, places, run)
         return None if match is None else self._shown(match)
 
     def find_all(self, value: Value, run: Run) -> Iterator[str]:
@@ -112,15 +115,25 @@ class Pattern:
         text, _ = run.facts.folded(self.field)
         return all(any(literal in text for literal in group) for group in self.also)
 
-    def _near(self, regex: Any, data: bytes, places: Places, run: Run) -> Any:
+    def confirm(self, value: Value, places: list[int], run: Run) -> bool:
+        """Tell whether it matches the only text of its field, which has its literals at these places (or more)."""
+        if self.also and not self._has_also(run):
+            return False
+        return self._near(self.regex, value, places, run) is not None
+
+    def _near(self, regex: Any, value: Value, places: Places, run: Run) -> Any:
         """Return a match, or None; with places of its literals only what is around them is searched."""
+        data = value.data
         if not places or len(places) > MAX_PLACES:
             return regex.search(data)
-        reach = self.reach(run)
+        reach = self.reach(value, run)
         if not reach or 2 * reach * len(places) > len(data):
             return regex.search(data)
-        near = (regex.search(data, place - reach, place + reach) for place in places)
-        return next((match for match in near if match is not None), None)
+        for place in places:
+            match = regex.search(data, place - reach, place + reach)
+            if match is not None:
+                return match
+        return None
 
     def _shown(self, match: Any) -> str:
         found: bytes = match[0]

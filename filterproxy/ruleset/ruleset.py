@@ -148,6 +148,9 @@ class _Matcher:
         together = self._unaided.numbers
         indexed = [pattern for pattern in patterns if not pattern.field.costly and pattern.number not in together]
         self._costly: dict[int, Places] = {pattern.number: None for pattern in patterns if pattern.field.costly}
+        self._confirmable = {
+            p.number: p for p in indexed if p.field.target.one_text and p.field.within is None and not p.limited
+        }
         self._numbers = [pattern.number for pattern in indexed]
         self._fields: list[Field] = list(dict.fromkeys(_searched(pattern.field) for pattern in indexed))
         segments = {of: segment for segment, of in enumerate(self._fields)}
@@ -171,9 +174,18 @@ class _Matcher:
         """Add the expressions without literals that may match."""
         work.run.candidates.update(dict.fromkeys(self._unaided.candidates(work.run.facts)))
 
+    def _drop_unconfirmed(self, run: Run) -> None:
+        """Drop expressions over one text that do not match it, so that no rule need ask."""
+        for number, places in list(run.candidates.items()):
+            pattern = self._confirmable.get(number) if places else None
+            value = pattern and run.facts.only_text(pattern.field)
+            if pattern and value and places and not pattern.confirm(value, places, run):
+                del run.candidates[number]
+
     def finish(self, work: Work) -> list[Hit]:
         """Ask the rules whose expressions may match, and those that need none."""
         run = work.run
+        self._drop_unconfirmed(run)
         self.search_unaided(work)
         rules = dict.fromkeys(self._always)
         rules |= {rule: None for number in sorted(run.candidates) for rule in self._woken.get(number, ())}

@@ -17,10 +17,10 @@ from filterproxy.ruleset.facts import Facts, Field
 from filterproxy.ruleset.limited import LimitedExpression
 from filterproxy.ruleset.nodes import Pattern
 
-_SET_SIZE = 16
-_MOST_INSTRUCTIONS = 2000
+_SET_SIZE = 32
+_MOST_INSTRUCTIONS = 3000
 _FEWEST = 3
-_MEMORY = 8 << 20
+_MEMORY = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +52,7 @@ def test_literals(pattern, literals):
         ("(?:one|three)?", 5),
         (r"[a-z]{2,5}\d\pL", 7),
         (".*", 0),
-        (r"a\W+", 0),
+        (r"a[^\W\d ]+[a ]+", 0),
         ("a[^b]*c", 0),
         ("(?:ab)+", 0),
         ("(?:a|.*)", 0),
@@ -62,19 +64,20 @@ def test_how_long_a_match_is(pattern, longest):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "longest", "runs"),
+    ("pattern", "longest", "runs", "gaps"),
     [
-        (r"a\w+ \S*", 2, 2),
-        (r"(?:\w+ ){0,3}a", 4, 3),
-        ("(?:a|b*c+)", 1, 2),
-        (r"[a-z.]+@[^\s>]*", 1, 2),
-        (r"[a-z ]+@", 0, 0),
-        (r"[[:alpha:]]+@", 0, 0),
+        (r"a\w+ \S*", 2, 2, 0),
+        (r"(?:\w+ ){0,3}a", 4, 3, 0),
+        ("(?:a|b*c+)", 1, 2, 0),
+        (r"[a-z.]+@[^\s>]*", 1, 2, 0),
+        (r"[a-z ]+@", 0, 0, 0),
+        (r"[[:alpha:]]+@", 0, 0, 0),
+        (r"a[\s,.-]+b\d+\W*", 2, 1, 2),
     ],
 )
-def test_how_many_words_of_any_length_it_has_besides(pattern, longest, runs):
+def test_how_many_stretches_of_any_length_it_has_besides(pattern, longest, runs, gaps):
     literals = required_literals(pattern, plain=True)
-    assert (literals.longest, literals.runs) == (longest, runs)
+    assert (literals.longest, literals.runs, literals.gaps) == (longest, runs, gaps)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,8 @@ def test_every_match_holds_a_literal(expression, ignore_case, texts):
         if found is None:
             continue
         matched = found[0].decode()
-        longest = literals.longest + literals.runs * max(map(len, plain.split(" ")))
+        gap = max(map(len, re.split("[A-Za-z]", plain)))
+        longest = literals.longest + literals.runs * max(map(len, plain.split(" "))) + literals.gaps * gap
         assert not longest or len(matched) <= longest, (pattern, plain, literals)
         if literals.texts:
             folded = fold(matched)
