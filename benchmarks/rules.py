@@ -68,7 +68,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _least(function: Callable[[], object], runs: int = 7) -> float:
+def _least(function: Callable[[], object], runs: int = 25) -> float:
     """Return the least CPU milliseconds of several runs."""
     times = []
     for _ in range(runs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ _HAM = ("spamassassin-nice",)
 _SPAM = ("spam-2026", "spam-2023-2025")
 _WORD = re.compile(r"[a-zA-Z]{2,14}")
 _MOST = 0.2
+_COMMON = 300
 _LOOK_ALIKES = {"a": "[a4@]", "e": "[e3]", "i": "[il1]", "o": "[o0]", "s": "[s5$]"}
 
 
@@ -50,10 +52,13 @@ def generated(count: int, seed: int = 4) -> list[str]:
     chance = random.Random(seed)
     sources = _texts(_SPAM, 16 * 1024)[::2][:10]
     words = [word.lower() for text in sources for word in _WORD.findall(text)]
+    # People do not build a rule on words that are in every message.
+    common = {word for word, _ in Counter(words).most_common(_COMMON)}
+    telling = [word for word in words if word not in common and len(word) > 3]
     found: dict[str, None] = {}
     while len(found) < count:
         at = chance.randrange(len(words) - 6)
-        expression = _shape(chance, words[at : at + 6], words)
+        expression = _shape(chance, words[at : at + 6], telling)
         # What is in every other message is no rule that anybody would write.
         often = sum(bool(re.search(expression, text, re.IGNORECASE)) for text in sources)
         if len(expression) >= 8 and often <= len(sources) * _MOST:
@@ -81,7 +86,7 @@ def _shape(chance: random.Random, phrase: Sequence[str], words: Sequence[str]) -
             rf"\b{x}\b.{{0,40}}\b{y}\b",
             rf"(?:{a}|{x}) (?:{b}|{y}) (?:the |your |an? )?(?:{c}|{z})",
             rf"{_disguised(chance, max(phrase, key=len))}",
-            rf"[$€£]\s?\d[\d.,]*\s*(?:{a}|{x}|million)",
+            rf"[$€£]\s?\d[\d.,]*\s*(?:{x}|{y}|million)",
             rf"\b{a}[\s,.-]+{b}[^.]{{1,30}}{x}",
             rf"\b{x}ing\s+(?:for|with|to)\s+{y}\b",
             rf"^{x}\b.*\b{y}$",

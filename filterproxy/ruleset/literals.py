@@ -14,7 +14,7 @@ from functools import lru_cache
 from string import ascii_letters
 from typing import NamedTuple
 
-from filterproxy.ruleset.rarity import rarest_window
+from filterproxy.ruleset.rarity import rarest_window, rarity
 
 Group = frozenset[str]
 
@@ -37,7 +37,8 @@ class Literals(NamedTuple):
 MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
 MAX_PRODUCT = 64  # texts a concatenation may multiply out to
 MAX_GROUP = 1000  # texts one group may hold
-MAX_ALSO = 4  # texts of a group that is looked for only when the best one is there
+MAX_ALSO = 8  # texts of a group that is looked for only near one of the best group
+MIN_BITS = 5  # how rare such a group has to be
 MAX_DEPTH = 60
 MAX_CLASS = 4  # members of a character class that count as alternatives
 
@@ -104,9 +105,20 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
     except (_NotUnderstood, IndexError, ValueError, OverflowError):
         return Literals()
     best = _best(node) or frozenset()
-    others = (group for group in _groups(node) if group != best and _useful(group) and len(group) <= MAX_ALSO)
-    also = sorted(others, key=_quality, reverse=True)[:2] if best else []
+    others = (group for group in _groups(node) if group != best and _checkable(group) and _rarity(group) > MIN_BITS)
+    also = sorted(others, key=lambda group: (_rarity(group), sorted(group)), reverse=True)[:2] if best else []
     return Literals(best, node.longest or 0, *_stretches(node), tuple(also))
+
+
+def _checkable(group: Group) -> bool:
+    """Tell whether the texts of a group are few enough to be looked for one after the other near another literal."""
+    return 0 < len(group) <= MAX_ALSO and "" not in group
+
+
+@lru_cache(maxsize=65536)
+def _rarity(group: Group) -> float:
+    """Return how rarely one of the texts stands at a place, in bits."""
+    return -math.log2(sum(2.0 ** -rarity(text.encode()) for text in group))
 
 
 def _stretches(node: _Node) -> tuple[int, int]:
@@ -163,7 +175,8 @@ def _concatenate(nodes: Iterable[_Node]) -> _Node:
         current = _EMPTY if node.exact is None else node.exact
     if exact:
         return _Node(current, (), longest)
-    return _Node(None, tuple(group for group in (*groups, current) if _useful(group)), longest, runs, gaps)
+    kept = tuple(group for group in (*groups, current) if _useful(group) or _checkable(group))
+    return _Node(None, kept, longest, runs, gaps)
 
 
 def _alternate(nodes: list[_Node]) -> _Node:

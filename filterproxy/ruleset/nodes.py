@@ -6,9 +6,9 @@ only when the prefilter named it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from filterproxy.ruleset.expressions import Compiled
 from filterproxy.ruleset.facts import Facts, Field, Target, Value
 from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
 from filterproxy.ruleset.lists import ListFile
-from filterproxy.ruleset.literals import Group, Literals
+from filterproxy.ruleset.literals import Literals
 from filterproxy.ruleset.numbers import AT_LEAST_ONE, Numbers
 from filterproxy.ruleset.prefilter import MAX_PLACES, Places
 from filterproxy.ruleset.targets import identity
@@ -39,6 +39,7 @@ class Run:
     facts: Facts
     candidates: dict[int, Places]
     budget: TimeBudget
+    confirmed: dict[int, str] = field(default_factory=dict)  # what expressions over an only text are known to match
     results: dict[str, Evidence | None] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
 
@@ -63,6 +64,11 @@ class Pattern:
     literals: Literals
     linear: str = ""
     across: Any = None
+    also: tuple[tuple[bytes, ...], ...] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        groups = tuple(tuple(text.encode() for text in group) for group in self.literals.also)
+        object.__setattr__(self, "also", groups)
 
     @property
     def limited(self) -> bool:
@@ -91,11 +97,11 @@ class Pattern:
         """Return what it matches in the text, None when nothing or when the prefilter did not name it."""
         if self.number not in run.candidates:
             return None
+        if self.number in run.confirmed:
+            return run.confirmed[self.number]
         if isinstance(self.regex, LimitedExpression):
             return next(self.regex.find(value.text, value.data, run.budget), None)
         places = run.candidates[self.number]
-        if self.also and places is not None and not self._has_also(run):
-            return None
         match = self._near(self.regex, value, places, run)
         return None if match is None else self._shown(match)
 
@@ -105,31 +111,37 @@ class Pattern:
             return self.regex.find(value.text, value.data, run.budget)
         return map(self._shown, self.regex.finditer(value.data))
 
-    @property
-    def also(self) -> tuple[tuple[bytes, ...], ...]:
-        """Return groups of literals of each of which every match holds one."""
-        return _encoded(self.literals.also)
-
-    def _has_also(self, run: Run) -> bool:
+    def _has_also(self, text: bytes, start: int, stop: int) -> bool:
         """Tell whether the other literals are there too, which costs less than a search."""
-        text, _ = run.facts.folded(self.field)
-        return all(any(literal in text for literal in group) for group in self.also)
+        for group in self.also:
+            for literal in group:
+                if text.find(literal, start, stop) >= 0:
+                    break
+            else:
+                return False
+        return True
 
     def confirm(self, value: Value, places: list[int], run: Run) -> bool:
         """Tell whether it matches the only text of its field, which has its literals at these places (or more)."""
-        if self.also and not self._has_also(run):
+        match = self._near(self.regex, value, places, run)
+        if match is None:
             return False
-        return self._near(self.regex, value, places, run) is not None
+        run.confirmed[self.number] = self._shown(match)
+        return True
 
     def _near(self, regex: Any, value: Value, places: Places, run: Run) -> Any:
         """Return a match, or None; with places of its literals only what is around them is searched."""
         data = value.data
-        if not places or len(places) > MAX_PLACES:
+        if not places:
             return regex.search(data)
+        text, _ = run.facts.folded(self.field)
         reach = self.reach(value, run)
-        if not reach or 2 * reach * len(places) > len(data):
+        if not reach or len(places) > MAX_PLACES:
+            return regex.search(data) if self._has_also(text, 0, len(text)) else None
+        near = [place for place in places if self._has_also(text, max(place - reach, 0), place + reach)]
+        if 2 * reach * len(near) > len(data):
             return regex.search(data)
-        for place in places:
+        for place in near:
             match = regex.search(data, place - reach, place + reach)
             if match is not None:
                 return match
@@ -138,11 +150,6 @@ class Pattern:
     def _shown(self, match: Any) -> str:
         found: bytes = match[0]
         return found.decode("latin-1" if self.field.raw else "utf-8", "replace")
-
-
-@cache
-def _encoded(groups: tuple[Group, ...]) -> tuple[tuple[bytes, ...], ...]:
-    return tuple(tuple(text.encode() for text in group) for group in groups)
 
 
 class Test(Protocol):

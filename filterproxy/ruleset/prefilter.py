@@ -24,6 +24,7 @@ from filterproxy.ruleset.rarity import rarest_window
 Places: TypeAlias = list[int] | None
 
 _TABLE_BITS = 18
+_SHORT = 4  # bytes of the windows of short literals
 MAX_PLACES = 16
 
 # Letters that RE2 folds into ASCII or Cyrillic ones and that `lower()` leaves alone.
@@ -57,10 +58,13 @@ class _Literal:
 
     def places(self, text: bytes, windows: list[int], start: int) -> list[int]:
         """Return where it stands in the segment that begins at `start`, given where its window does; of many some."""
+        literal, offset = self.text, self.offset
+        if len(literal) == _SHORT:
+            return [window - start for window in windows[: MAX_PLACES + 1]]
         found: list[int] = []
         for window in windows:
-            begin = window - self.offset
-            if begin >= start and text.startswith(self.text, begin):
+            begin = window - offset
+            if begin >= start and text.startswith(literal, begin):
                 found.append(begin - start)
                 if len(found) > MAX_PLACES:
                     break
@@ -81,7 +85,7 @@ class Prefilter:
                 literal.wakes[segment].add(number)
         short = [literal for literal in literals.values() if len(literal.text) < 8]
         long = [literal for literal in literals.values() if len(literal.text) >= 8]
-        self._indexes = (_WindowIndex(8, long), _WindowIndex(4, short))
+        self._indexes = (_WindowIndex(8, long), _WindowIndex(_SHORT, short))
 
     def candidates(self, segments: Sequence[bytes]) -> dict[int, Places]:
         """Return the numbers of the expressions that may match, with places of their literals in their segments.
@@ -94,17 +98,19 @@ class Prefilter:
         }
         ends = list(accumulate(len(text) + 1 for text in segments))
         joined = b"\0".join(segments)
+        offsets = np.array(ends)
         for index in self._indexes:
-            for segment, literals, windows in index.find(joined, np.array(ends)):
+            for segment, literals, windows in index.find(joined, offsets):
                 start = ends[segment] - len(segments[segment]) - 1
                 for literal in literals:
                     woken = literal.wakes.get(segment)
-                    places = literal.places(joined, windows, start) if woken else None
-                    if woken and places:
+                    if woken and (places := literal.places(joined, windows, start)):
                         for number in woken:
-                            known = found.setdefault(number, [])
-                            assert known is not None
-                            known.extend(places)
+                            known = found.get(number)
+                            if known is None:
+                                found[number] = places.copy()
+                            elif len(known) <= MAX_PLACES:
+                                known += places
         return found
 
 
