@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Found:
     description: str
     sights: tuple[Sight, ...] = ()
     symbols: tuple[str, ...] = ()
+    group: str = ""
 
 
 def explain(
@@ -66,7 +68,8 @@ def explain(
                 status = ExitStatus.TEMPORARY_FAILURE
             else:
                 found = find(ruleset, item.raw, sender, scores)
-                lines = [json.dumps(_document(item.name, found))] if as_json else _lines(item.name, found)
+                taken = over_limit(found, ruleset)
+                lines = [json.dumps(_document(item.name, found, taken))] if as_json else _lines(item.name, found, taken)
                 sys.stdout.writelines(line + "\n" for line in lines)
     raise typer.Exit(status)
 
@@ -81,7 +84,7 @@ def find(ruleset: RuleSet, raw: bytes, sender: Sender, scores: dict[str, float])
     seen = ruleset.trace(_transaction(raw, sender), SystemClock().now())
     symbols = {symbol.name: symbol for symbol in ruleset.symbols}
     rules = [
-        Found(name, scores.get(name, symbols[name].score), symbols[name].description, sights)
+        Found(name, scores.get(name, symbols[name].score), symbols[name].description, sights, group=symbols[name].group)
         for name, sights in seen.items()
         if name in symbols
     ]
@@ -91,8 +94,18 @@ def find(ruleset: RuleSet, raw: bytes, sender: Sender, scores: dict[str, float])
             fired.add(composite.name)
             score = scores.get(composite.name, composite.score)
             names = tuple(dict.fromkeys(name for name in composite.expression.names() if name in fired))
-            composites.append(Found(composite.name, score, composite.description, symbols=names))
+            composites.append(Found(composite.name, score, composite.description, (), names, composite.group))
     return sorted(rules, key=lambda item: (-abs(item.score), item.name)) + composites
+
+
+def over_limit(found: list[Found], ruleset: RuleSet) -> dict[str, float]:
+    """Return by how much each group is over its limit, which the policy takes off."""
+    sums = {group: math.fsum(item.score for item in found if item.group == group) for group in ruleset.group_limits}
+    return {
+        group: total - ruleset.group_limits[group]
+        for group, total in sums.items()
+        if total > ruleset.group_limits[group]
+    }
 
 
 def _transaction(raw: bytes, sender: Sender) -> Any:
@@ -107,8 +120,8 @@ def _transaction(raw: bytes, sender: Sender) -> Any:
     return transaction
 
 
-def _lines(name: str, found: list[Found]) -> Iterator[str]:
-    total = sum(item.score for item in found)
+def _lines(name: str, found: list[Found], taken: dict[str, float]) -> Iterator[str]:
+    total = round(math.fsum(item.score for item in found) - math.fsum(taken.values()), 4)
     yield f"{escape(name, _LONGEST_NAME)}: {len(found)} rules, {total:g} points"
     for item in found:
         yield f"  {item.score:6.2f}  {item.name}: {item.description}"
@@ -117,6 +130,7 @@ def _lines(name: str, found: list[Found]) -> Iterator[str]:
         yield from (f"          {_sight(sight)}" for sight in item.sights[:_SIGHTS])
         if len(item.sights) > _SIGHTS:
             yield f"          and {len(item.sights) - _SIGHTS} more places (--json has all)"
+    yield from (f"  {-excess:6.2f}  taken off: the group {group} is over its limit" for group, excess in taken.items())
 
 
 def _sight(sight: Sight) -> str:
@@ -129,10 +143,11 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _document(name: str, found: list[Found]) -> dict[str, Any]:
+def _document(name: str, found: list[Found], taken: dict[str, float]) -> dict[str, Any]:
     return {
         "file": name,
-        "score": round(sum(item.score for item in found), 4),
+        "score": round(math.fsum(item.score for item in found) - math.fsum(taken.values()), 4),
+        "over_group_limits": {group: round(excess, 4) for group, excess in taken.items()},
         "rules": [
             {
                 "name": item.name,

@@ -140,6 +140,18 @@ def test_explain_tells_the_place_of_each_text(folder, match, place, text):
     assert (rule["matched"][0]["place"], rule["matched"][0]["text"][: len(text)]) == (place, text)
 
 
+def test_explain_takes_off_what_a_group_is_over_its_limit(folder):
+    (folder / "own.yml").write_text(
+        "rules:\n  - {name: A, score: 2, group: g, match: {body: {contains: have}}}\n"
+        "  - {name: B, score: 2, group: g, match: {body: {contains: won}}}\ngroups: [{name: g, max_score: 2.5}]\n"
+    )
+    result = run(folder, "explain", "-", stdin=SPAM)
+    assert "-: 2 rules, 2.5 points\n" in result.stdout
+    assert result.stdout.endswith("   -1.50  taken off: the group g is over its limit\n")
+    document = json.loads(run(folder, "explain", "--json", "-", stdin=SPAM).stdout)
+    assert (document["score"], document["over_group_limits"]) == (2.5, {"g": 1.5})
+
+
 def test_explain_uses_the_scores_of_the_configuration(folder):
     with (folder / "filterproxy.yml").open("a") as file:
         file.write("scores: {WON: 0.5}\n")

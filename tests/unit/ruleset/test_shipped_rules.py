@@ -69,6 +69,11 @@ def points(ruleset, file: Path) -> dict[str, float]:
     for composite in ruleset.composites:
         if composite.expression.matches(fired):
             fired[composite.name] = composite.score
+    groups = {symbol.name: symbol.group for symbol in ruleset.symbols}
+    for group, limit in ruleset.group_limits.items():
+        excess = sum(score for name, score in fired.items() if groups.get(name) == group) - limit
+        if excess > 0:
+            fired[f"over {group}"] = -excess
     return {name: score for name, score in fired.items() if score}
 
 
