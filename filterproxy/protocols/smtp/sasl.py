@@ -26,6 +26,7 @@ class Exchange:
     initial: bytes | None = field(repr=False)
     responses: tuple[bytes, ...] = field(default=(), repr=False)
     final: bytes | None = None
+    secret: bytes = field(default=b"", repr=False)
 
     def command(self) -> bytes:
         """Return the argument of AUTH."""
@@ -41,11 +42,11 @@ class Exchange:
         return b"*"
 
     def secrets(self) -> tuple[str, ...]:
-        """Return everything that must not be shown: each part that was sent, plain and encoded."""
-        parts = [part for part in (self.initial, *self.responses) if part]
-        pieces = [piece for part in parts for piece in part.replace(b"\1", b"\0").split(b"\0") if piece]
-        texts = {part.decode("utf-8", "replace") for part in (*parts, *pieces)}
-        texts |= {base64.b64encode(part).decode("ascii") for part in (*parts, *pieces)}
+        """Return every text that must not be shown: the secret, plain and encoded, alone and in what it is sent in."""
+        whole = [self.initial] if self.initial else []
+        octets = [self.secret, *whole, *(response for response in self.responses if self.secret in response)]
+        texts = {part.decode("utf-8", "replace") for part in octets}
+        texts |= {base64.b64encode(part).decode("ascii") for part in octets}
         return tuple(sorted(texts, key=len, reverse=True))
 
 
@@ -68,8 +69,8 @@ def with_password(mechanism: str, username: str, password: str) -> Exchange:
     if b"\0" in user + secret:
         raise ValueError("a user name or password with NUL cannot be sent")
     if mechanism == "LOGIN":
-        return Exchange("LOGIN", None, (user, secret))
-    return Exchange("PLAIN", b"\0" + user + b"\0" + secret)
+        return Exchange("LOGIN", None, (user, secret), secret=secret)
+    return Exchange("PLAIN", b"\0" + user + b"\0" + secret, secret=secret)
 
 
 def with_token(mechanism: str, username: str, token: str, host: str = "", port: int = 0) -> Exchange:
@@ -78,9 +79,10 @@ def with_token(mechanism: str, username: str, token: str, host: str = "", port: 
         raise ValueError("no access token: it has characters that no token has")
     bearer = f"auth=Bearer {token}\1\1"
     if mechanism == "XOAUTH2":
-        return Exchange("XOAUTH2", f"user={username}\1{bearer}".encode(), final=b"")
+        return Exchange("XOAUTH2", f"user={username}\1{bearer}".encode(), final=b"", secret=token.encode())
     name = username.replace("=", "=3D").replace(",", "=2C")
-    return Exchange("OAUTHBEARER", f"n,a={name},\1host={host}\1port={port}\1{bearer}".encode(), final=b"\1")
+    initial = f"n,a={name},\1host={host}\1port={port}\1{bearer}"
+    return Exchange("OAUTHBEARER", initial.encode(), final=b"\1", secret=token.encode())
 
 
 def choose(offered: Iterable[str], usable: Iterable[str]) -> str | None:
@@ -89,7 +91,7 @@ def choose(offered: Iterable[str], usable: Iterable[str]) -> str | None:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with every secret in it as `***`; a word of one or two characters is no secret to hide."""
+    """Return the text with every secret in it as `***`; one of two characters or less would hide all else."""
     for secret in secrets:
         if len(secret) > 2:
             text = text.replace(secret, "***")

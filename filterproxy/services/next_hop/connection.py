@@ -20,6 +20,7 @@ from filterproxy.protocols.smtp.commands import Path
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.lines import in_chunks
 from filterproxy.protocols.smtp.parameters import Parameter
+from filterproxy.protocols.smtp.sasl import masked
 from filterproxy.protocols.smtp.xforward import xclient_commands, xforward_commands
 from filterproxy.services.alarm import Alarm
 
@@ -40,7 +41,8 @@ class NextHopConnection(asyncio.Protocol):
     `reused` tells that a transaction has ended on it: it may have been closed by the next hop while it waited.
     `clean` tells that nothing was refused on it: an MTA slows down and cuts sessions with many errors.
     `bound` tells that it speaks for one client (its AUTH or XCLIENT), and so for no other ever.
-    `trace` hears the dialogue: `>`, `<` or `-` (ourselves) and a line, secrets left out.
+    `trace` hears the dialogue: `>`, `<` or `-` (ourselves) and a line. `secrets` are texts that are shown nowhere, not
+    even when the server repeats them.
 
     Replies are queued as they come, so nothing is lost when the greeting is here before the connection's maker is.
     """
@@ -49,6 +51,7 @@ class NextHopConnection(asyncio.Protocol):
         self.reused = False
         self.clean = True
         self.bound = False
+        self.secrets: tuple[str, ...] = ()
         self.tls: Tls | None = None
         self.hop: Hop | None = None
         self.endpoint = endpoint
@@ -356,7 +359,7 @@ class NextHopConnection(asyncio.Protocol):
 
     def _show(self, direction: str, text: str) -> None:
         if self._trace is not None:
-            for line in text.splitlines():
+            for line in masked(text, self.secrets).splitlines():
                 self._trace(direction, line)
 
     def _certificate(self) -> str:
@@ -409,7 +412,7 @@ class NextHopConnection(asyncio.Protocol):
     def _fail(self, reason: str, stage: str) -> NextHopError:
         self._break(reason)
         self.abort()
-        return NextHopError(reason, stage=stage)
+        return NextHopError(masked(reason, self.secrets), stage=stage)
 
     def _break(self, reason: str) -> None:
         self._broken = self._broken or reason

@@ -147,24 +147,25 @@ class Hop:
         """Authenticate with the configured credentials; once more with a fresh token when the first is refused."""
         assert self._secrets is not None
         secret = await self._secrets.get()
-        reply, exchange = await self._attempt(connection, secret)
+        reply = await self._attempt(connection, secret)
         if reply.code // 100 == 5 and self._secrets.refused():
             fresh = await self._secrets.get()
             if fresh != secret:
                 if not connection.ready:
                     raise NextHopError("refuses the token; there is a fresh one now", stage="auth")
-                reply, exchange = await self._attempt(connection, fresh)
+                reply = await self._attempt(connection, fresh)
         if not reply.positive:
-            text = masked(str(reply), exchange.secrets())
+            text = masked(str(reply), connection.secrets)
             raise NextHopError(f"refuses the credentials: {text}", stage="auth", permanent=reply.code >= 500)
         connection.clean = True
 
-    async def _attempt(self, connection: NextHopConnection, secret: str) -> tuple[Reply, Exchange]:
+    async def _attempt(self, connection: NextHopConnection, secret: str) -> Reply:
         try:
             exchange = self._exchange(connection, secret)
         except ValueError as error:
             raise NextHopError(str(error), stage="auth", permanent=True) from None
-        return await self._converse(connection, exchange), exchange
+        connection.secrets = exchange.secrets()
+        return await self._converse(connection, exchange)
 
     async def _converse(self, connection: NextHopConnection, exchange: Exchange) -> Reply:
         reply = await connection.auth(exchange.command(), own=True)
