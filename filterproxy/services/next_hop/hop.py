@@ -29,6 +29,7 @@ from filterproxy.services.next_hop.credentials import secrets_of
 from filterproxy.services.next_hop.tls import client_context, explained, is_plain_text
 
 _MAX_CHALLENGES = 10
+_NEXT_ADDRESS = 0.25
 
 
 @dataclass(eq=False)
@@ -107,7 +108,10 @@ class Hop:
                 if address.path:
                     await loop.create_unix_connection(lambda: connection, address.path, **tls)
                 else:
-                    await loop.create_connection(lambda: connection, address.host, address.port, **tls)
+                    # An address that does not answer must not keep us from the next one (RFC 8305).
+                    await loop.create_connection(
+                        lambda: connection, address.host, address.port, happy_eyeballs_delay=_NEXT_ADDRESS, **tls
+                    )
         except TimeoutError:
             raise NextHopError("no connection in time", stage="connect") from None
         except (ssl.SSLError, ConnectionError) as error:
