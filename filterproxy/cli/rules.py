@@ -51,21 +51,33 @@ def check(files: Files = None, config: Config = None) -> None:
 
 
 @app.command()
-def test(files: Files = None, config: Config = None) -> None:
+def test(
+    files: Files = None,
+    config: Config = None,
+    messages: Annotated[
+        list[Path] | None,
+        typer.Option("--messages", metavar="FOLDER", help="Messages with an expected.yml; repeat it for more folders."),
+    ] = None,
+) -> None:
     """Run the tests that rules carry: samples that they must match, and samples that they must not.
 
+    With --messages the messages of a folder are tried too: its expected.yml names the symbols that each must have.
     Exit status 0: all pass; 1: some do not, each is listed with file, line and column.
     """
     from filterproxy.app.compose import load_config
     from filterproxy.cli.faults import explain_faults
+    from filterproxy.ruleset.message_tests import run_messages
     from filterproxy.ruleset.samples import run_tests
 
     with explain_faults():
         ruleset = load_or_exit(load_config(config), files)
-        exit_with(run_tests(ruleset))
+        outcomes = [run_messages(ruleset, folder) for folder in messages or ()]
+        exit_with([*run_tests(ruleset), *(error for outcome in outcomes for error in outcome.errors)])
         samples = sum(len(item.samples.match) + len(item.samples.no_match) for item in ruleset.tests)
         untested = sum(not item.samples.match for item in ruleset.tests)
         typer.echo(f"{samples} samples of {len(ruleset.tests)} rules: OK ({untested} rules have none that must match)")
+        if outcomes:
+            typer.echo(f"{sum(outcome.messages for outcome in outcomes)} messages: OK")
 
 
 @app.command()

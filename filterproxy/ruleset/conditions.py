@@ -47,10 +47,13 @@ class Shorthand:
         return core_schema.no_info_before_validator_function(self._expand, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        short: list[dict[str, Any]] = [{"type": "string"}]
+        full = handler(schema)
+        # A bare text for a list of one is what the list may hold.
+        one = full.get("items", {"type": "string"}) if not self.key else {"type": "string"}
+        short: list[dict[str, Any]] = [one]
         if list in self.types:
             short.append({"type": "array", "items": {"type": "string"}})
-        return {"anyOf": [*short, handler(schema)]}
+        return {"anyOf": [*short, full]}
 
 
 # One text or a list of them, of which any one will do.

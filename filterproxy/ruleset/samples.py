@@ -19,7 +19,7 @@ from filterproxy.core.symbol import SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.message import Message
 from filterproxy.ruleset.ruleset import RuleSet, Tested
-from filterproxy.ruleset.schema import Attached, Match, Sample
+from filterproxy.ruleset.schema import Attached, Match, Sample, Sender
 
 NOW = datetime(2026, 1, 5, 12, 5, tzinfo=UTC)
 _HEADERS = {
@@ -84,30 +84,46 @@ def make_transaction(sample: Sample, match: Match) -> Transaction:
             raise ValueError("the rule looks at no text: write the sample as a map, such as {headers: {…}, body: …}")
         for place in places:
             _put(draft, place, sample.text)
+    text = sample.message if sample.message is not None else _compose(draft)
+    raw = text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+    return _transaction(draft, raw)
+
+
+def message_transaction(raw: bytes, sender: Sender) -> Transaction:
+    """Return the transaction of a whole message from that sender."""
+    return _transaction(_set_sender(_Draft(), sender), raw)
+
+
+def _transaction(draft: _Draft, raw: bytes) -> Transaction:
     session = Session("sample", "sample", draft.client, draft.helo, user=draft.user, local=draft.local)
     transaction = Transaction.begin(session)
     transaction.envelope = Envelope(draft.mail_from, (), [Recipient(address) for address in draft.rcpt_to])
-    text = sample.message if sample.message is not None else _compose(draft)
-    transaction.message = Message(text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+    transaction.message = Message(raw)
     transaction.outcomes["sample"] = CheckOutcome("sample", Status.OK, tuple(_results(draft, transaction.message)))
     return transaction
 
 
 def _draft(sample: Sample) -> _Draft:
     body, html = ((text and text * sample.repeat) for text in (sample.body, sample.html))
-    draft = _Draft(body=body, html=html, attachments=list(sample.attachments), user=sample.user, local=sample.local)
+    draft = _Draft(body=body, html=html, attachments=list(sample.attachments))
     if sample.subject is not None:
         draft.headers["Subject"] = sample.subject
     known = {name.lower(): name for name in draft.headers}
     for name, value in sample.headers.items():
         draft.headers[known.get(name.lower(), name)] = value
-    if sample.mail_from is not None:
-        draft.mail_from = sample.mail_from
-    draft.rcpt_to = sample.rcpt_to or draft.rcpt_to
-    if sample.client or sample.client_name:
-        draft.client = Client(sample.client or draft.client.address, sample.client_name)
-    draft.helo = sample.helo or draft.helo
-    draft.results = {str(method): str(word) for method, word in sample.authentication.items()}
+    return _set_sender(draft, sample)
+
+
+def _set_sender(draft: _Draft, sender: Sender) -> _Draft:
+    """Put into the draft what is said of the sender, and return it."""
+    if sender.mail_from is not None:
+        draft.mail_from = sender.mail_from
+    draft.rcpt_to = sender.rcpt_to or draft.rcpt_to
+    if sender.client or sender.client_name:
+        draft.client = Client(sender.client or draft.client.address, sender.client_name)
+    draft.helo = sender.helo or draft.helo
+    draft.user, draft.local = sender.user, sender.local
+    draft.results = {str(method): str(word) for method, word in sender.authentication.items()}
     return draft
 
 

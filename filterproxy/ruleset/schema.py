@@ -320,7 +320,20 @@ class Attached(Model):
     text: str = Field("", description="Its content.")
 
 
-class Sample(Model):
+class Sender(Model):
+    """Who a message comes from and who it is for, as far as that is unusual."""
+
+    mail_from: str | None = None
+    rcpt_to: Texts | None = None
+    client: str = Field("", description="IP address.")
+    client_name: str = ""
+    helo: str = ""
+    user: str = ""
+    local: bool = Field(False, description="Whether the client is in local_networks.")
+    authentication: dict[Literal["spf", "dkim", "dmarc", "arc"], ResultWord] = Field({})
+
+
+class Sample(Sender):
     """A message to try a rule on: what is given is put into an ordinary message; a bare text is `text`."""
 
     text: str | None = Field(None, description="Put into every text that the rule looks at.")
@@ -331,14 +344,6 @@ class Sample(Model):
     headers: dict[str, str | None] = Field({}, description="Field values; null leaves the field out.")
     attachments: tuple[Attached, ...] = ()
     message: str | None = Field(None, description="A whole message instead, header and body.")
-    mail_from: str | None = None
-    rcpt_to: Texts | None = None
-    client: str = Field("", description="IP address.")
-    client_name: str = ""
-    helo: str = ""
-    user: str = ""
-    local: bool = Field(False, description="Whether the client is in local_networks.")
-    authentication: dict[Literal["spf", "dkim", "dmarc", "arc"], ResultWord] = Field({})
 
 
 class Samples(Model):
