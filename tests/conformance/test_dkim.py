@@ -11,7 +11,8 @@ from filterproxy.message import Message
 from filterproxy.services.signatures import verify_dkim
 from filterproxy.testing import FakeScanPool
 from filterproxy.testing.dns_server import DnsServer
-from tests.conformance.dkim_vectors import NOW, DkimVector, load
+from tests.conformance.dkim_case import NOW, DkimVector
+from tests.conformance.dkim_vectors import load
 from tests.conformance.zones import resolver_on, serve, table_of
 
 VECTORS = [pytest.param(vector, id=vector.name) for vector in load()]

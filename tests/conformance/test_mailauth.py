@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance import dkim_vectors, dmarc_vectors, random_dmarc
+from tests.conformance.dkim_case import NOW
 from tests.conformance.dmarc_result import result_of
 from tests.conformance.mailauth import Question, ask
 from tests.conformance.zones import table_of
@@ -23,7 +24,7 @@ def test_dmarc():
 
 def test_dkim():
     vectors = dkim_vectors.load()
-    answers = ask([Question("dkim", item.message, item.dns, now=dkim_vectors.NOW) for item in vectors])
+    answers = ask([Question("dkim", item.message, item.dns, now=NOW) for item in vectors])
     differences = []
     for vector, answer in zip(vectors, answers, strict=True):
         if tuple(word for word, _ in answer) != vector.expected_of_mailauth:

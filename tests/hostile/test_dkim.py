@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import time
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from filterproxy.message import Message
 from filterproxy.services.signatures import verify_dkim
 from filterproxy.services.signatures.content import squeezed
 from filterproxy.testing import FakeResolver, FakeScanPool
+from tests.conformance.dkim_key_vectors import odd_rsa_record
 from tests.signing import MESSAGE, ed25519_key, key_record, rsa_key, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,19 +30,6 @@ async def verify(raw: bytes, *records: bytes | None):
 async def test_sha1_is_a_permerror():
     found = await verify(sign(MESSAGE, rsa_key(), hash_name="sha1"))
     assert found.result == "permerror" and "rsa-sha1" in found.reason
-
-
-def odd_rsa_record(bits: int) -> bytes:
-    """Return a key record with an RSA modulus of a size that no library would generate."""
-    modulus = b"\x00" + (2**bits - 1).to_bytes(bits // 8, "big")
-    integers = _der(2, modulus) + _der(2, b"\x01\x00\x01")
-    return b"v=DKIM1; p=" + base64.b64encode(_der(0x30, integers))
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    head = bytes([tag, size]) if size < 128 else bytes([tag, 0x81, size]) if size < 256 else None
-    return (head or bytes([tag, 0x82]) + size.to_bytes(2, "big")) + content
 
 
 @pytest.mark.parametrize("bits", [512, 768, 10_240])
