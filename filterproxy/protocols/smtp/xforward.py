@@ -98,8 +98,12 @@ def xforward_commands(attributes: Mapping[str, str], offered: Collection[str]) -
 
 
 def xclient_commands(attributes: Mapping[str, str], offered: Collection[str]) -> list[bytes]:
-    """Return the XCLIENT commands, without line ends, for the attributes that the next hop offered to take."""
-    return _commands(b"XCLIENT", CLIENT_ATTRIBUTES, attributes, offered)
+    """Return the XCLIENT commands, without line ends, for the attributes that the next hop offered to take.
+
+    The address comes last: from then on the next hop takes us for the client, who may send no XCLIENT.
+    """
+    names = sorted(CLIENT_ATTRIBUTES, key=lambda name: name == "ADDR")
+    return _commands(b"XCLIENT", names, attributes, offered)
 
 
 def _commands(
