@@ -4,7 +4,8 @@
 
 Online, in order of date, other filters' verdicts stripped: each message is scored, then learned, by every filter alike.
 Peers are those that are installed: bogofilter, spamprobe, CRM114 (`crm`), and scikit-learn's naive Bayes and SGD. The
-same once more without mailing list header fields. Then attacks on a model of the first half, frozen.
+same once more without mailing list header fields. Then models of few messages, and attacks on a model of the first
+half, both frozen.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Crm114:
 
 
 def filters(folder: Path, peers: bool) -> list[Filter]:
-    """Return ours and every peer that is installed."""
+    """Return ours and every filter that is installed as a program."""
     found: list[Filter] = [Ours()]
     if not peers:
         return found
@@ -166,7 +167,7 @@ def filters(folder: Path, peers: bool) -> list[Filter]:
             found.append(make(str(place)))
         else:
             print(f"{program} is not installed and left out")
-    return found + [ScikitLearn(name) for name in PEERS]
+    return found
 
 
 def online(tested: Filter, mails: Sequence[Mail]) -> tuple[Measures, float]:
@@ -191,7 +192,8 @@ def compare(title: str, mails: Sequence[Mail], peers: bool) -> None:
     print(f"{'filter':<28}{'(1-ROCA)%':>10}{'lam%':>8}{'sm@.1%':>8}{'ham lost%':>10}{'spam missed%':>13}{'CPU ms':>8}")
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="accuracy-") as folder:
-        for tested in filters(Path(folder), peers):
+        others = [ScikitLearn(name) for name in PEERS] if peers else []
+        for tested in filters(Path(folder), peers) + others:
             found, milliseconds = online(tested, mails)
             assert found.roca is not None
             figures[tested.name] = found.roca
@@ -247,36 +249,75 @@ def attacks(words: Sequence[str]) -> dict[str, Callable[[bytes], bytes]]:
         "as it came": lambda raw: raw,
         "body as one text part": lambda raw: rebuilt(raw, Message(raw).text),
         "100 good words appended": lambda raw: rebuilt(raw, f"{Message(raw).text}\n\n{' '.join(words)}\n"),
+        "100 good words in front": lambda raw: rebuilt(raw, f"{' '.join(words)}\n\n{Message(raw).text}\n"),
         "base64": lambda raw: rebuilt(raw, Message(raw).text, encoding="base64"),
         "HTML entities": lambda raw: rebuilt(raw, entities(Message(raw).text), "html"),
         "words split by comments": lambda raw: rebuilt(raw, split(Message(raw).text), "html"),
     }
 
 
-def attack(mails: Sequence[Mail]) -> None:
+def attack(mails: Sequence[Mail], peers: bool) -> None:
     """Print how much spam of the second half gets through a model of the first half, at 0.1 % of the ham lost."""
     half = len(mails) // 2
-    ours = Ours()
-    for mail in mails[:half]:
-        ours.learn(mail.raw, mail.is_spam)
+    changes = attacks(hammy_words(mails[:half], 100))
     print(f"\nattacks on a model of the first {half}, frozen: spam missed % when 0.1 % of the ham is lost")
-    ham = [(False, *ours.score(mail.raw)) for mail in mails[half:] if not mail.is_spam]
-    for name, change in attacks(hammy_words(mails[:half], 100)).items():
-        scored = Scored()
-        for is_spam, score, given in ham:
-            scored.add(is_spam, given, score)
+    print(f"{'':<28}" + "".join(f"{name.removeprefix('100 '):>26}" for name in changes))
+    with tempfile.TemporaryDirectory(prefix="accuracy-") as folder:
+        for tested in filters(Path(folder), peers):
+            for mail in mails[:half]:
+                # CRM114 learns what it has just scored badly.
+                tested.score(mail.raw)
+                tested.learn(mail.raw, mail.is_spam)
+            ham = [tested.score(mail.raw)[0] for mail in mails[half:] if not mail.is_spam]
+            missed = [missed_after(change, tested, mails[half:], ham) for change in changes.values()]
+            print(f"{tested.name:<28}" + "".join(f"{share:>26.1f}" for share in missed), flush=True)
+
+
+def missed_after(
+    change: Callable[[bytes], bytes], tested: Filter, mails: Sequence[Mail], ham: Sequence[float]
+) -> float:
+    """Return the percentage of the spam missed after the change, given the scores of the ham, which stays as it is."""
+    scored = Scored()
+    for score in ham:
+        scored.add(False, "ham", score)
+    for mail in mails:
+        if mail.is_spam:
+            scored.add(True, "spam", tested.score(change(mail.raw))[0])
+    return missed_at(scored.rows(), 0.001)
+
+
+def few(mails: Sequence[Mail]) -> None:
+    """Print what models reach that have learned few messages, spam and ham in turn, on the newest half."""
+    half = len(mails) // 2
+    classes = [[mail for mail in mails[:half] if mail.is_spam == kind] for kind in (True, False)]
+    # As many of each class, from all of the first half.
+    size = min(map(len, classes))
+    spread = [[found[number * len(found) // size] for number in range(size)] for found in classes]
+    order = [mail for pair in zip(*spread, strict=True) for mail in pair]
+    print(f"\nlearned first, then frozen, on the last {len(mails) - half}")
+    print(f"{'messages learned':<28}{'(1-ROCA)%':>10}{'lam%':>8}{'sm@.1%':>8}{'ham lost%':>10}{'spam missed%':>13}")
+    for count in (10, 50, 100, 200, 500, 1000, 2000):
+        tested, scored = Ours(), Scored()
+        step = max(1, len(order) // (count + 1))
+        for number in range(count):
+            # Neighbours in the order are a spam and a ham: steps are taken in pairs.
+            mail = order[number // 2 * 2 * step + number % 2]
+            tested.learn(mail.raw, mail.is_spam)
         for mail in mails[half:]:
-            if mail.is_spam:
-                score, given = ours.score(change(mail.raw))
-                scored.add(True, given, score)
-        print(f"{name:<28}{missed_at(scored.rows(), 0.001):>8.2f}", flush=True)
+            score, given = tested.score(mail.raw)
+            scored.add(mail.is_spam, given, score)
+        found = measure(scored.rows())
+        print(
+            f"{count:<28}{found.roca:>10.4f}{found.lam:>8.3f}{found.sm_at['0.1%']:>8.2f}{found.hm:>10.3f}{found.sm:>13.3f}",
+            flush=True,
+        )
 
 
 def speed(mails: Sequence[Mail]) -> None:
     """Print what scoring and learning cost, the parsing of the message left out."""
     from filterproxy.classifier.features import extract
 
-    model, spent = Model.empty(), Counter[str]()
+    model, spent = Model.empty(), dict.fromkeys(("score", "learn"), 0.0)
     for mail in mails:
         message = Message(mail.raw)
         # Parsed beforehand, as other checks have already asked for it.
@@ -291,6 +332,7 @@ def speed(mails: Sequence[Mail]) -> None:
         spent["learn"] += time.process_time() - scored
     score, learn = (1000 * spent[name] / len(mails) for name in ("score", "learn"))
     print(f"\nCPU ms a message, parsing left out: score {score:.2f}, score and learn {score + learn:.2f}")
+    print(f"largest resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
 
 
 def main() -> None:
@@ -308,7 +350,8 @@ def main() -> None:
     compare("online, stripped", mails, not arguments.no_peers)
     bare = [Mail(without_list_fields(mail.raw), mail.is_spam) for mail in mails]
     compare("online, stripped, without list header fields", bare, not arguments.no_peers)
-    attack(mails)
+    few(mails)
+    attack(mails, not arguments.no_peers)
     speed(mails)
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from filterproxy.classifier.metrics import measure
+from filterproxy.classifier.metrics import measure, missed_at
 from filterproxy.classifier.rows import Rows
 from filterproxy.classifier.threshold import Class
 
@@ -61,3 +62,15 @@ def test_calibration() -> None:
     assert certain.calibration_error == pytest.approx(0, abs=1e-6)
     wrong = measure(rows("sh", [-50, 50]))
     assert wrong.calibration_error == pytest.approx(100, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_they_are_those_of_scikit_learn(seed: int) -> None:
+    source = np.random.default_rng(seed)
+    is_spam = source.random(500) < 0.4
+    # Rounded, so that there are ties.
+    found = Rows(is_spam, ["spam"] * 500, np.round(source.normal(size=500) + 2 * is_spam, 1))
+    assert measure(found).roca == pytest.approx(100 * (1 - roc_auc_score(is_spam, found.scores)))
+    lost, caught, _ = roc_curve(is_spam, found.scores, drop_intermediate=False)
+    for share in (0.001, 0.01, 0.1, 1.0):
+        assert missed_at(found, share) == pytest.approx(100 * (1 - caught[lost <= share].max()))
