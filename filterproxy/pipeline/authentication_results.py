@@ -48,6 +48,9 @@ def _fold(words: list[str]) -> str:
 
 
 def _value(text: str) -> str:
+    if not text.isascii():  # a domain in its ASCII form loses nothing; other text has none here
+        local_part, at, domain = text.rpartition("@")
+        text = f"{local_part}{at}{ascii_domain(domain)}"
     text = _clean(text)
     return text if _PLAIN.match(text) else _quoted(text)
 

@@ -205,6 +205,12 @@ def _tags() -> Iterator[Case]:
     yield Case("i= with a quoted-printable local part", "pass", {"i": "a=2Bb@example.org"})
     yield Case("i= in capitals", "pass", {"i": "a@EXAMPLE.ORG"})
     yield Case("d= in capitals", "pass", {"d": "EXAMPLE.org"})
+    yield Case(
+        "d= in Unicode",
+        "pass",
+        {"d": "bücher.example"},
+        dns={("sel._domainkey.xn--bcher-kva.example", "TXT"): [key_record(rsa_key())]},
+    )
     yield Case("unknown tags", "pass", {"zz": "1", "y": ""})
     yield Case("z= is passed over", "pass", {"z": "From:alice@example.org|To:bob"})
     yield Case("a tag twice", "permerror", replaced=(b"; bh=", b"; d=example.org; bh="))

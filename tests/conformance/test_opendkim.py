@@ -38,6 +38,7 @@ DIFFERENCES = {
     "body without a line end": "it drops the last line of such a file",
     "NUL in the body": "it reads files as C strings",
     "a second From above": "one signed From is enough for it; we want every From signed (RFC 6376 section 8.15)",
+    "d= in Unicode": "it knows nothing of international names",
     "rsa-sha1": "it is from before RFC 8301",
     "b= no base64": "it skips what is no base64",
     "key with k=ed25519 for an RSA key": "it goes by the signature's algorithm",

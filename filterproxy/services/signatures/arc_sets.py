@@ -9,6 +9,7 @@ import re
 
 from dkim.util import InvalidTagValueList, parse_tag_value
 
+from filterproxy.message.domains import ascii_domain
 from filterproxy.services.signatures.content import RELAXED, Field, sha256_of, unfolded
 from filterproxy.services.signatures.keys import key_name
 from filterproxy.services.signatures.result import SignatureProblem
@@ -65,7 +66,7 @@ class ArcSets:
     def sealers(self) -> tuple[str, ...]:
         """Return the domains of the seals, newest first."""
         tags = [self.tags[SEAL, instance] for instance in range(self.count, 0, -1)]
-        return tuple(found.get(b"d", b"").decode("utf-8", "replace").lower()[:253] for found in tags)
+        return tuple(ascii_domain(found.get(b"d", b"").decode("utf-8", "replace")[:253]) for found in tags)
 
     def covers_author(self) -> bool:
         """Tell whether the newest message signature covers From."""

@@ -54,7 +54,7 @@ class Signature:
 def describe(tags: Mapping[bytes, bytes], word: str, reason: str) -> SignatureResult:
     """Return a result with what is known of the signature from its tags, however broken it is."""
     text = {tag: tags.get(tag, b"").decode("utf-8", "replace")[:253] for tag in (b"d", b"s", b"i", b"a", b"b")}
-    domain = text[b"d"].lower()
+    domain = ascii_domain(text[b"d"])
     return SignatureResult(
         result=word,
         reason=reason,

@@ -44,6 +44,18 @@ def test_what_is_no_token_is_quoted_and_long_results_are_folded():
     assert all(line.startswith("\t") for line in lines[1:])
 
 
+def test_international_domains_are_written_in_their_ascii_form():
+    results = [
+        MethodResult("spf", "pass", (("smtp.mailfrom", "a@bücher.example"),)),
+        MethodResult("spf", "pass", (("smtp.mailfrom", "ü@bücher.example"),)),
+        MethodResult("spf", "none", (("smtp.helo", "b\xfc\udcffcher\u202e.example"),)),
+    ]
+    value = authentication_results_value("mx.example.org", results)
+    assert "smtp.mailfrom=a@xn--bcher-kva.example;" in value
+    assert 'smtp.mailfrom="?@xn--bcher-kva.example";' in value
+    assert value.isascii()
+
+
 def test_nothing_checked_is_none():
     assert authentication_results_value("mx.example.org", []) == "mx.example.org; none"
 
