@@ -18,7 +18,10 @@ PASSWORD = "s3cret päss"
 
 @dataclass
 class Provider:
-    """What it takes, and what it saw. `refuse_token` tells why in a 334, as Gmail and Outlook do."""
+    """What it takes, and what it saw. A refused token gets its reason in a 334 first, as with Gmail.
+
+    `group` is how many RCPT commands are read before the first is answered; `refused` are recipients' addresses.
+    """
 
     context: ssl.SSLContext | None = None
     implicit: bool = False
@@ -31,6 +34,8 @@ class Provider:
     password: str = PASSWORD
     token: str = "good-token"
     lmtp: bool = False
+    group: int = 1
+    refused: tuple[str, ...] = ()
     replies: dict[str, bytes] = field(default_factory=dict)
     results: list[bytes] = field(default_factory=list)
     lines: list[tuple[bool, bytes]] = field(default_factory=list)
@@ -64,6 +69,7 @@ class _Talk:
         self.secure = provider.implicit
         self.authenticated = False
         self.rcpts: list[bytes] = []
+        self.owed: list[bytes] = []
 
     async def run(self) -> None:
         await self.say(self.provider.replies.get("GREETING", b"220 smtp.provider.example ESMTP"))
@@ -91,13 +97,20 @@ class _Talk:
             case "MAIL" if self.provider.mechanisms and not self.authenticated:
                 await self.say(b"530 5.7.0 Authentication Required")
             case "RCPT":
-                self.rcpts.append(line)
-                await self.say(b"250 2.1.5 ok")
+                await self.rcpt(line)
             case "DATA":
                 await self.message()
             case _:
                 await self.say(b"250 2.0.0 ok")
         return True
+
+    async def rcpt(self, line: bytes) -> None:
+        known = not any(f"<{name}>".encode() in line for name in self.provider.refused)
+        self.rcpts += [line] if known else []
+        self.owed.append(b"250 2.1.5 ok" if known else b"550 5.1.1 nobody")
+        if len(self.owed) >= self.provider.group:
+            await self.say(b"\r\n".join(self.owed))
+            self.owed.clear()
 
     async def hello(self, verb: str) -> None:
         if (verb == "LHLO") != self.provider.lmtp:

@@ -5,7 +5,7 @@ The rule: the client hears 250 for a message only after the next hop's 250, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from filterproxy.core.action import Action
@@ -120,6 +120,38 @@ class Relay:
         if reply.positive:
             self._transaction.envelope.recipients.append(Recipient(rcpt.path.address, _texts(rcpt.parameters)))
         return reply
+
+    @property
+    def groups_recipients(self) -> bool:
+        """Tell whether several recipients may be named to the next hop at once (RFC 2920)."""
+        connection = self._connection
+        if self._transaction is None or self._mail_waiting is not None or connection is None:
+            return False
+        return connection.alive and not connection.lmtp and "PIPELINING" in connection.extensions
+
+    async def rcpts(self, rcpts: Sequence[Rcpt]) -> list[Reply]:
+        """Name several recipients in one go: to be asked for `groups_recipients` first."""
+        transaction, connection = self._transaction, self._connection
+        assert transaction is not None and connection is not None
+        refusals = [self._rcpt_refusal(transaction, rcpt) for rcpt in rcpts]
+        asked = [number for number, refusal in enumerate(refusals) if refusal is None]
+        room = self._shared.config.limits.recipients - len(transaction.envelope.recipients)
+        named = [(rcpts[number].path, rcpts[number].parameters) for number in asked[:room]]
+        outcomes = dict(zip(asked, await connection.rcpts(named), strict=False))
+        failure = next((outcome for outcome in outcomes.values() if isinstance(outcome, NextHopError)), None)
+        if failure is not None:
+            self._failed(failure)
+        return [refusal or self._rcpt_answer(rcpts[n], outcomes.get(n)) for n, refusal in enumerate(refusals)]
+
+    def _rcpt_answer(self, rcpt: Rcpt, outcome: Reply | NextHopError | None) -> Reply:
+        """Return the answer for one recipient of a group; None stands for one that there was no room for."""
+        if outcome is None:
+            return replies.TOO_MANY_RECIPIENTS
+        if isinstance(outcome, NextHopError):
+            return replies.TEMPORARY_FAILURE
+        if outcome.positive and self._transaction is not None:
+            self._transaction.envelope.recipients.append(Recipient(rcpt.path.address, _texts(rcpt.parameters)))
+        return outcome
 
     def _rcpt_refusal(self, transaction: Transaction, rcpt: Rcpt) -> Reply | None:
         """Return why we do not even ask the next hop for a recipient."""

@@ -39,6 +39,9 @@ from filterproxy.protocols.smtp.lines import ChunkReader, Line
 from filterproxy.protocols.smtp.replies import Refused
 from filterproxy.protocols.smtp.server import MAX_AUTH_LINE, Permissions, SmtpServer
 
+# Recipients that are named to the next hop at once.
+_GROUP = 100
+
 
 class SmtpSession(SmtpWire):
     """One client's connection."""
@@ -356,9 +359,31 @@ class SmtpSession(SmtpWire):
         await self._relayed(reply)
 
     async def _rcpt(self, rcpt: Rcpt) -> None:
-        reply = await self._relay.rcpt(rcpt)
-        self._server.rcpt_answered(reply)
-        await self._relayed(reply)
+        group = self._recipients_after(rcpt)
+        named = [item for item in group if isinstance(item, Rcpt)]
+        answers = iter(await self._relay.rcpts(named) if len(named) > 1 else [await self._relay.rcpt(rcpt)])
+        for item in group:
+            if self.leaving:
+                return
+            if isinstance(item, Refused):
+                await self._refuse(item)
+                continue
+            reply = next(answers)
+            self._server.rcpt_answered(reply)
+            await self._relayed(reply)
+
+    def _recipients_after(self, rcpt: Rcpt) -> list[Rcpt | Refused]:
+        """Return the recipient and those that the client has named already, as far as they may go in one group."""
+        group: list[Rcpt | Refused] = [rcpt]
+        while self._relay.groups_recipients and len(group) < _GROUP and (line := self.line_of(b"RCPT")) is not None:
+            try:
+                event = self._server.receive(line, more=self.pending)
+            except Refused as refused:
+                group.append(refused)
+                continue
+            assert isinstance(event, Rcpt)
+            group.append(event)
+        return group
 
     async def _data(self) -> None:
         if not self._relay.alive:

@@ -104,6 +104,10 @@ class SmtpWire(SMTP):  # type: ignore[misc]
         self._alarm.clear()
         return line
 
+    def line_of(self, verb: bytes) -> Line | None:
+        """Return the next command line if it is here already and begins with the verb."""
+        return self._lines.next_line() if self._lines.begins_with(verb) else None
+
     async def read_message(self, body: Body) -> DataReader:
         """Have the message that follows our 354 kept in `body`; return its reader. Raises TimedOut and OSError."""
         reader = self._incoming = DataReader(self._limits.message_size, body)

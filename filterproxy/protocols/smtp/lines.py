@@ -66,6 +66,10 @@ class LineBuffer:
         """Add octets from the peer."""
         self._buffer += data
 
+    def begins_with(self, verb: bytes) -> bool:
+        """Tell whether the next line begins with a verb, in any case of letters."""
+        return not self._overlong and self._buffer[: len(verb)].upper() == verb
+
     def take(self) -> bytes:
         """Return all octets that are in here, and forget them: what follows is no line."""
         octets = bytes(self._buffer)

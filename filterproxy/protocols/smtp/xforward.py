@@ -100,10 +100,12 @@ def xforward_commands(attributes: Mapping[str, str], offered: Collection[str]) -
 def xclient_commands(attributes: Mapping[str, str], offered: Collection[str]) -> list[bytes]:
     """Return the XCLIENT commands, without line ends, for the attributes that the next hop offered to take.
 
-    The address comes last: from then on the next hop takes us for the client, who may send no XCLIENT.
+    Of several commands the last has the address: from then on the next hop takes us for the client, who may send none.
     """
-    names = sorted(CLIENT_ATTRIBUTES, key=lambda name: name == "ADDR")
-    return _commands(b"XCLIENT", names, attributes, offered)
+    commands = _commands(b"XCLIENT", CLIENT_ATTRIBUTES, attributes, offered)
+    if len(commands) < 2:
+        return commands
+    return _commands(b"XCLIENT", sorted(CLIENT_ATTRIBUTES, key=lambda name: name == "ADDR"), attributes, offered)
 
 
 def _commands(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ParamSpec
 
 from filterproxy.config.endpoints import Endpoint
@@ -212,6 +212,18 @@ class NextHopConnection(asyncio.Protocol):
     async def rcpt(self, path: Path, parameters: tuple[Parameter, ...] = ()) -> Reply:
         """Name a recipient."""
         return await self._ask("rcpt", self._client.rcpt, path, parameters)
+
+    async def rcpts(self, rcpts: Sequence[tuple[Path, tuple[Parameter, ...]]]) -> list[Reply | NextHopError]:
+        """Name several recipients in one go to a next hop that allows it; after an error the others have one too."""
+        octets = [self._client.rcpt(path, parameters) for path, parameters in rcpts] if self.alive else []
+        self._say("rcpt", b"".join(octets))
+        outcomes: list[Reply | NextHopError] = []
+        for _ in rcpts:
+            try:
+                outcomes.append(await self._reply("rcpt", self._config.command_timeout))
+            except NextHopError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def data(self) -> Reply:
         """Ask to send the message; 354 allows it."""

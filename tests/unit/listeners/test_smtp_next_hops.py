@@ -241,3 +241,53 @@ class TestPipelining:
             assert (await client.say("XFORWARD ADDR=192.0.2.1")).startswith("250")
             assert (await send(client, "b@example.net"))[-1].startswith("250")
             assert len(server.messages) == 1
+
+    async def test_recipients_go_in_groups(self) -> None:
+        """No answer of the next hop is waited for before all recipients that are here are named to it."""
+        async with hop(keywords=("PIPELINING",), group=20) as server, listener(f"127.0.0.1:{server.port}") as client:
+            everyone = [f"u{number}@example.net" for number in range(20)]
+            lines = [f"RCPT TO:<{recipient}>" for recipient in everyone]
+            lines.insert(3, "RCPT TO:<>")
+            lines.insert(7, "RCPT nonsense")
+            assert (await client.say("MAIL FROM:<a@example.org>")).startswith("250")
+            await client.send("".join(f"{line}\r\n" for line in (*lines, "DATA")).encode())
+            answers = [await client.reply() for _ in lines]
+            assert [answer[:3] for answer in answers] == ["501" if n in (3, 7) else "250" for n in range(22)]
+            assert (await client.reply()).startswith("354")
+            await client.send(MESSAGE)
+            assert (await client.reply()).startswith("250")
+            assert delivered(server) == dict.fromkeys(everyone, 1)
+
+    async def test_a_group_with_refusals_and_a_limit(self) -> None:
+        limits = {"recipients": 3}
+        async with (
+            hop(keywords=("PIPELINING",)) as server,
+            listener(f"127.0.0.1:{server.port}", limits=limits) as client,
+        ):
+            server.refused = ("no@example.net",)
+            names = ["a", "no", "b", "c", "d"]
+            await client.send(b"MAIL FROM:<x@example.org>\r\n")
+            assert (await client.reply()).startswith("250")
+            await client.send("".join(f"RCPT TO:<{name}@example.net>\r\n" for name in names).encode())
+            answers = [(await client.reply())[:3] for _ in names]
+            assert answers == ["250", "550", "250", "452", "452"]
+            await client.say("DATA")
+            await client.send(MESSAGE)
+            assert (await client.reply()).startswith("250")
+            assert delivered(server) == {"a@example.net": 1, "b@example.net": 1}
+
+    @pytest.mark.parametrize("answer", [b"421 4.3.2 bye", b"nonsense"])
+    async def test_a_next_hop_that_ends_in_a_group(self, answer: bytes) -> None:
+        replies = {"RCPT": answer}
+        async with (
+            hop(keywords=("PIPELINING",), replies=replies) as server,
+            listener(f"127.0.0.1:{server.port}") as client,
+        ):
+            assert (await client.say("MAIL FROM:<x@example.org>")).startswith("250")
+            await client.send(b"".join(b"RCPT TO:<%d@example.net>\r\n" % number for number in range(5)))
+            if answer.startswith(b"421"):
+                assert [await client.reply(), await client.reply()] == ["421 4.3.2 bye", ""]
+            else:
+                assert {(await client.reply())[:3] for _ in range(5)} == {"451"}
+                assert (await client.say("DATA")).startswith(("451", "503", "554"))
+            assert not server.messages

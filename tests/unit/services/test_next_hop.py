@@ -222,7 +222,7 @@ class TestForOneClient:
             assert await made.xclient({"ADDR": "2001:db8::1", "NAME": "", "LOGIN": "a b", "PORT": "25"}) is None
             assert server.commands == [
                 "EHLO mx.example.org",
-                "XCLIENT NAME=[UNAVAILABLE] LOGIN=a+20b ADDR=IPV6:2001:db8::1",
+                "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 LOGIN=a+20b",
                 "EHLO mx.example.org",
             ]
             assert made.ready
