@@ -90,11 +90,13 @@ def compile_linear(pattern: str, *, raw: bool = False) -> re2._Regexp:
 
 
 def _wider(pattern: str, raw: bool) -> re2._Regexp | None:
-    wider = widened(pattern)
-    try:
-        return None if wider is None else compile_linear(wider, raw=raw)
-    except re2.error:
-        return None
+    for loose in (False, True):
+        wider = widened(pattern, loose=loose)
+        try:
+            return None if wider is None else compile_linear(wider, raw=raw)
+        except re2.error:
+            continue
+    return None
 
 
 def limiting_construct(pattern: str) -> tuple[str, str] | None:

@@ -29,8 +29,9 @@ _TOKEN = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-# A counted repetition is any number: RE2 takes no more than 1000 of them, nested ones multiplied.
-_WIDER_TOKENS = {"back": "(?:(?s:.*))", "counted": "*"}
+_WIDER_TOKENS = {"back": "(?:(?s:.*))"}
+# RE2 takes no more than 1000 repetitions, nested ones multiplied.
+_LOOSE_TOKENS = _WIDER_TOKENS | {"counted": "*"}
 _SHORTEST = 0.001
 _RE2_END = re.compile(r"(?<!\\)((?:\\\\)*)\\z")
 
@@ -47,11 +48,13 @@ class TimeBudget:
         self.left -= seconds
 
 
-def widened(pattern: str) -> str | None:
+def widened(pattern: str, *, loose: bool = True) -> str | None:
     """Return an expression for RE2 that matches wherever this one does, and elsewhere too; None when there is none.
 
-    Look-around is left out, a backreference is any text, a repetition any number, and what may not go back may.
+    Look-around is left out, a backreference is any text, and what may not go back may. `loose`: a counted repetition is
+    any number.
     """
+    tokens = _LOOSE_TOKENS if loose else _WIDER_TOKENS
     kept: list[str] = []
     opened: list[bool] = []  # of each open group: whether it is inside (or is) one that is left out
     skip_plus = False
@@ -76,7 +79,7 @@ def widened(pattern: str) -> str | None:
             continue
         skip_plus = kind == "possessive"
         if not hidden:
-            kept.append(_WIDER_TOKENS.get(kind or "", text))
+            kept.append(tokens.get(kind or "", text))
     return None if opened else "".join(kept)
 
 
@@ -85,6 +88,7 @@ class LimitedExpression:
 
     def __init__(self, pattern: str, *, raw: bool, wider: re2._Regexp | None) -> None:
         self.wider = wider
+        self.linear = "" if wider is None else wider.pattern.decode()
         self._raw = raw
         written = _RE2_END.sub(r"\1\\Z", pattern)
         flags = regex.ASCII if raw or pattern.isascii() else 0

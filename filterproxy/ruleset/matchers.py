@@ -29,7 +29,7 @@ from filterproxy.ruleset.expressions import (
     literally,
 )
 from filterproxy.ruleset.facts import Facts, Field, Target
-from filterproxy.ruleset.limited import LimitedExpression, widened
+from filterproxy.ruleset.limited import LimitedExpression
 from filterproxy.ruleset.lists import ListFile
 from filterproxy.ruleset.literals import Literals, required_literals
 from filterproxy.ruleset.nodes import (
@@ -91,7 +91,7 @@ class Compiler:
         known = self._known.get((of, expression))
         if known is None:
             regex = compile_expression(expression, raw=of.raw, longest=longest)
-            linear = expression if not isinstance(regex, LimitedExpression) else regex.wider and widened(expression)
+            linear = regex.linear if isinstance(regex, LimitedExpression) else expression
             literals, across = Literals(), None
             if linear:
                 literals = required_literals(linear, plain=of.normalize)

@@ -87,14 +87,20 @@ class RuleReference:
     def matches(self, run: Run) -> Evidence | None:
         """Return what the rule saw; it is asked once a message."""
         if self.name not in run.results:
-            run.results[self.name] = self.named.nodes[self.name].matches(run)
+            run.results[self.name] = None if self._sleeps(run) else self.named.nodes[self.name].matches(run)
         return run.results[self.name]
+
+    def _sleeps(self, run: Run) -> bool:
+        """Tell whether nothing in the message wakes the rule."""
+        wake = self.wake()
+        return wake is not None and run.candidates.keys().isdisjoint(wake)
 
     def count_hits(self, run: Run) -> float:
         """Return how often the rule holds."""
         known = run.counts.get(self.name)
         if known is None:
-            known = run.counts[self.name] = hits_of(self.named.nodes[self.name], run)
+            known = 0.0 if self._sleeps(run) else hits_of(self.named.nodes[self.name], run)
+            run.counts[self.name] = known
         return known
 
     def wake(self) -> Wake:

@@ -168,20 +168,59 @@ def _computed(sign: str, left: float, right: float) -> float:
     return float(compute[sign]())
 
 
-def to_match(meta: Meta, rename: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """Return the expression as a `match`; `rename` gives the match of a rule. Raise MetaError."""
-    if isinstance(meta, Name):
-        return rename(meta.name)
-    if isinstance(meta, Negation):
-        return {"not": to_match(meta.term, rename)}
-    if isinstance(meta, Number):
-        raise MetaError("it is the same for every message")
-    if meta.sign in ("&&", "||"):
-        key = "all" if meta.sign == "&&" else "any"
-        return {key: [to_match(term, rename) for term in _flat(meta.sign, meta)]}
-    if meta.sign in _COMPARED:
-        return _comparison(meta, rename)
-    return {"sum": {"of": _terms(meta, rename), "is": "> 0", "as_hits": True}}
+def to_match(
+    meta: Meta, rename: Callable[[str], dict[str, Any]], cost: Callable[[str], int] = lambda name: 0
+) -> dict[str, Any]:
+    """Return the expression as a `match`; `rename` gives the match of a rule. Raise MetaError.
+
+    `cost` says how dear a rule is to ask: the cheapest are asked first.
+    """
+    return _Writer(rename, cost).match(meta)
+
+
+class _Writer:
+    """Writes expressions as matches."""
+
+    def __init__(self, rename: Callable[[str], dict[str, Any]], cost: Callable[[str], int]) -> None:
+        self._rename = rename
+        self._cost = cost
+
+    def match(self, meta: Meta) -> dict[str, Any]:
+        """Return the match of an expression."""
+        if isinstance(meta, Name):
+            return self._rename(meta.name)
+        if isinstance(meta, Negation):
+            return {"not": self.match(meta.term)}
+        if isinstance(meta, Number):
+            raise MetaError("it is the same for every message")
+        if meta.sign in ("&&", "||"):
+            key = "all" if meta.sign == "&&" else "any"
+            return {key: [self.match(term) for term in sorted(_flat(meta.sign, meta), key=self._dear)]}
+        if meta.sign in _COMPARED:
+            return self._comparison(meta)
+        terms, constant = _linear(meta)
+        if constant:
+            raise MetaError("it is the same for every message")
+        return {"sum": {"of": self._written(terms), "is": "> 0", "as_hits": True}}
+
+    def _dear(self, meta: Meta) -> int:
+        """Return how dear an expression is to ask; what must not hold comes last, as it ends nothing early."""
+        if isinstance(meta, Name):
+            return self._cost(meta.name)
+        return 100 if isinstance(meta, Negation) else 50
+
+    def _comparison(self, meta: Operation) -> dict[str, Any]:
+        terms, constant = _linear(Operation("-", meta.left, meta.right))
+        sign, bound = meta.sign, -constant
+        if terms and all(weight < 0 for weight, _ in terms):
+            terms, sign, bound = [(-weight, term) for weight, term in terms], _SWAPPED[sign], constant
+        return {"sum": {"of": self._written(terms), "is": f"{'=' if sign == '==' else sign} {bound + 0.0:g}"}}
+
+    def _written(self, terms: list[tuple[float, Meta]]) -> list[Any]:
+        merged: dict[Meta, float] = {}
+        for weight, term in terms:
+            merged[term] = merged.get(term, 0.0) + weight
+        return [_term(weight, self.match(term)) for term, weight in merged.items()]
 
 
 def _flat(sign: str, meta: Meta) -> Iterator[Meta]:
@@ -192,21 +231,6 @@ def _flat(sign: str, meta: Meta) -> Iterator[Meta]:
             stack += (item.right, item.left)
         else:
             yield item
-
-
-def _comparison(meta: Operation, rename: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    terms, constant = _linear(Operation("-", meta.left, meta.right))
-    sign, bound = meta.sign, -constant
-    if terms and all(weight < 0 for weight, _ in terms):
-        terms, sign, bound = [(-weight, term) for weight, term in terms], _SWAPPED[sign], constant
-    return {"sum": {"of": _written(terms, rename), "is": f"{'=' if sign == '==' else sign} {bound + 0.0:g}"}}
-
-
-def _terms(meta: Meta, rename: Callable[[str], dict[str, Any]]) -> list[Any]:
-    terms, constant = _linear(meta)
-    if constant:
-        raise MetaError("it is the same for every message")
-    return _written(terms, rename)
 
 
 def _linear(meta: Meta) -> tuple[list[tuple[float, Meta]], float]:
@@ -226,13 +250,6 @@ def _linear(meta: Meta) -> tuple[list[tuple[float, Meta]], float]:
         raise MetaError("a product or quotient of rules")
     factor = second if meta.sign == "*" else 1.0 / second
     return [(factor * weight, term) for weight, term in left], first * factor
-
-
-def _written(terms: list[tuple[float, Meta]], rename: Callable[[str], dict[str, Any]]) -> list[Any]:
-    merged: dict[Meta, float] = {}
-    for weight, term in terms:
-        merged[term] = merged.get(term, 0.0) + weight
-    return [_term(weight, to_match(term, rename)) for term, weight in merged.items()]
 
 
 def _term(weight: float, match: dict[str, Any]) -> Any:

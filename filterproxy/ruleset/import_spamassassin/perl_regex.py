@@ -67,8 +67,12 @@ def delimited(written: str) -> tuple[str, str]:
 
 def translate_body(body: str, modifiers: str) -> Expression:
     """Return the expression for a pattern without delimiters."""
-    reader = _Reader(body, "x" in modifiers, "m" in modifiers)
+    extended, multiline = "x" in modifiers, "m" in modifiers
+    reader = _Reader(body, extended, multiline, written_out=False)
     pattern = reader.read()
+    if not reader.needs:
+        reader = _Reader(body, extended, multiline, written_out=True)
+        pattern = reader.read()
     flags = "".join(flag for flag in "sm" if flag in modifiers)
     prefix = f"(?{flags})" if flags else ""
     return Expression(prefix + pattern, "i" in modifiers, tuple(dict.fromkeys(reader.needs)))
@@ -84,8 +88,9 @@ class _Scope(NamedTuple):
 class _Reader:
     """Reads a pattern from left to right and writes it anew."""
 
-    def __init__(self, text: str, extended: bool, multiline: bool) -> None:
+    def __init__(self, text: str, extended: bool, multiline: bool, *, written_out: bool) -> None:
         self.text = text
+        self.written_out = written_out  # for RE2, which takes no more than 1000 repetitions
         self.at = 0
         self.out: list[str] = []
         self.needs: list[str] = []
@@ -263,7 +268,7 @@ class _Reader:
         if suffix == "+":
             self.needs.append("possessive quantifier")
         atom = self.out[self.atom :]
-        if counted and suffix != "+" and _weight("".join(atom)) * _most(counted) > MAX_REPEAT:
+        if self.written_out and counted and _weight("".join(atom)) * _most(counted) > MAX_REPEAT:
             del self.out[self.atom :]
             self.out += _repeated("".join(atom), counted, suffix)
             self.atom = -1

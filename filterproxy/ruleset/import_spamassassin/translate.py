@@ -190,7 +190,7 @@ class _Translator:
             meta = metas.without(metas.parse(definition.expression), self._is_off)
             if isinstance(meta, metas.Number):
                 raise self._constant(meta)
-            return metas.to_match(meta, self._read)
+            return metas.to_match(meta, self._read, self._cost)
         except metas.MetaError as error:
             raise Untranslated(Fate.LEFT_OUT, "its expression", str(error)) from None
         finally:
@@ -206,6 +206,15 @@ class _Translator:
             return True
         result = self._result(name)
         return isinstance(result, Untranslated) and result.fate is Fate.OFF
+
+    def _cost(self, name: str) -> int:
+        """Return how dear a rule is to ask: an expression least, a function most."""
+        definition = self._definitions.rules[name]
+        if definition.function:
+            return 40
+        if definition.kind == "meta":
+            return 30
+        return 20 if "(?" in definition.expression.replace("(?:", "") or definition.exists else 10
 
     def _read(self, name: str) -> dict[str, Any]:
         result = self._result(name)

@@ -6,16 +6,20 @@ The rule: linear time; of each part only so much is read as SpamAssassin reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from filterproxy.message import Message, Part
 from filterproxy.message.html_tokens import START, TEXT, tokenize
 from filterproxy.message.transfer import decode_transfer
 
+T = TypeVar("T")
+
 MAX_LINE = 2048
 MAX_RENDERED = 50_000
 MAX_RAW = 500_000
-_SPACES = re.compile(r"\s+")
+MAX_SOURCE = 512 * 1024
 _HTML_SPACES = re.compile("[ \t\n\r\f\v\xa0]+")
 _TITLE = re.compile(r"<title\b[^>]*>([^<]*)", re.IGNORECASE)
 _BREAKS = frozenset({"br", "div"})
@@ -34,22 +38,45 @@ def effective_type(part: Part) -> str:
     return "text/html" if part.filename.lower().endswith((".html", ".htm")) else part.content_type
 
 
+def _once(read: Callable[[Message], T]) -> Callable[[Message], T]:
+    """Return the reader, asked once a message."""
+    known: WeakKeyDictionary[Message, T] = WeakKeyDictionary()
+
+    def cached(message: Message) -> T:
+        if message not in known:
+            known[message] = read(message)
+        return known[message]
+
+    return cached
+
+
+@_once
+def rendered_parts(message: Message) -> list[str | None]:
+    """Return the rendered text of each leaf, None for one that is no text."""
+    return [_rendered(part) for part in leaves(message)]
+
+
+def _rendered(part: Part) -> str | None:
+    kind = effective_type(part)
+    if kind == "text/html":
+        return render(source_text(part)[:MAX_SOURCE])
+    return part.text.replace("\r\n", "\n") if kind == "text/plain" else None
+
+
+@_once
 def body_lines(message: Message) -> list[bytes]:
     """Return the subject and each paragraph of the rendered text, on one line each with its line end.
 
     White space is single blanks; lines above 2 KiB are divided at a blank.
     """
     text = ""
-    for part in leaves(message):
+    for rendered in rendered_parts(message):
         if text:
             text += "\n"
-        kind = effective_type(part)
-        if kind in ("text/plain", "text/html"):
-            rendered = render(source_text(part)) if kind == "text/html" else part.text.replace("\r\n", "\n")
-            text += _cut(rendered, MAX_RENDERED, "\n ")
+        text += _cut(rendered or "", MAX_RENDERED, "\n ")
     subject = message.headers.last("subject")
     first = (subject.value if subject is not None else "") + "\n"
-    return list(_short_lines(first.encode("utf-8", "replace") + _SPACES.sub(_space, text).encode("utf-8", "replace")))
+    return list(_short_lines((first + squeezed(text)).encode("utf-8", "replace")))
 
 
 def source_text(part: Part) -> str:
@@ -59,14 +86,30 @@ def source_text(part: Part) -> str:
     return part.payload.decode("utf-8", "replace")
 
 
-def _space(match: re.Match[str]) -> str:
-    """Return what a run of white space becomes: an empty line ends a paragraph."""
-    run = match[0]
-    first = run.find("\n")
-    last = run.rfind("\n")
-    if first == last:
-        return " "
-    return (" " if first else "") + "\n" + (" " if last + 1 < len(run) else "")
+def squeezed(text: str) -> str:
+    """Return the text with each run of white space as one blank, or as a line end when it holds an empty line."""
+    pieces: list[str] = []
+    breaks = -1  # line ends since the last word
+    tail = last = False  # white space before the first of them, and after the last
+    for line in text.split("\n"):
+        breaks += 1
+        words = line.split()
+        if not words:
+            last = bool(line)
+            tail = tail or (not pieces and not breaks and last)
+            continue
+        pieces.append(_gap(breaks, tail, line[0].isspace()))
+        pieces.append(" ".join(words))
+        breaks, tail, last = 0, line[-1].isspace(), False
+    pieces.append(_gap(breaks, tail, last))
+    return "".join(pieces)
+
+
+def _gap(breaks: int, before: bool, after: bool) -> str:
+    """Return what white space becomes that holds so many line ends, with blanks before or after them."""
+    if breaks > 1:
+        return (" " if before else "") + "\n" + (" " if after else "")
+    return " " if breaks or before or after else ""
 
 
 def _cut(text: str, limit: int, at: str) -> str:

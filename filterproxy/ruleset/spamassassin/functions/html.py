@@ -18,11 +18,10 @@ from filterproxy.ruleset.expressions import compile_expression
 from filterproxy.ruleset.facts import Facts
 from filterproxy.ruleset.import_spamassassin.perl_regex import translate_body
 from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
-from filterproxy.ruleset.spamassassin.bodies import effective_type, leaves, render, source_text
+from filterproxy.ruleset.spamassassin.bodies import MAX_SOURCE, effective_type, leaves, rendered_parts, source_text
 from filterproxy.ruleset.spamassassin.functions.function import Call, Function, once
 from filterproxy.ruleset.spamassassin.functions.headers import text_of
 
-MAX_SOURCE = 512 * 1024
 _ELEMENTS = frozenset((
     "a", "abbr", "acronym", "address", "area", "b", "base", "bdo", "big", "blockquote", "body", "br", "button",
     "caption", "cite", "code", "col", "colgroup", "dd", "del", "dfn", "div", "dl", "dt", "em", "fieldset", "form",
@@ -91,12 +90,12 @@ TEXTS = frozenset({"title", "comment", "anchor"})
 @once
 def html_facts(facts: Facts) -> list[HtmlFacts]:
     """Return what each HTML part is made of."""
-    parts = (part for part in leaves(facts.message) if effective_type(part) == "text/html")
-    sources = (source_text(part) for part in parts)
-    return [_read(source[:MAX_SOURCE], len(source)) for source in sources if source]
+    parts = zip(leaves(facts.message), rendered_parts(facts.message), strict=True)
+    sources = ((source_text(part), shown or "") for part, shown in parts if effective_type(part) == "text/html")
+    return [_read(source[:MAX_SOURCE], len(source), shown) for source, shown in sources if source]
 
 
-def _read(source: str, length: int) -> HtmlFacts:
+def _read(source: str, length: int, shown: str) -> HtmlFacts:
     found = HtmlFacts(length)
     found.flags.add("html")
     reader = _Reader(found)
@@ -107,7 +106,7 @@ def _read(source: str, length: int) -> HtmlFacts:
             reader.tag(name, attributes, 1 if kind is START else -1)
     found.comments += _comments(source)
     found.titles += (match[1] for match in re.finditer(r"<title\b[^>]*>([^<]*)", source, re.IGNORECASE))
-    found.shown = sum(map(len, render(source).split()))
+    found.shown = sum(map(len, shown.split()))
     return found
 
 

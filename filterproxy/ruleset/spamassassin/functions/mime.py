@@ -20,6 +20,7 @@ _ASCII = re.compile(
 )
 _BAD_ISO = re.compile(r"iso-\S+-\S+\b")
 _GOOD_ISO = re.compile(r"iso-(?:8859-\d{1,2}|2022-(?:jp|kr))\b")
+_LOWER, _UPPER = b"abcdefghijklmnopqrstuvwxyz0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ENCODED = re.compile(rb"(?:[A-Za-z0-9+/=]{60,76} ){2}")
 
 
@@ -140,8 +141,8 @@ def _capitals(facts: Facts) -> float:
         if len(line.split()) < 2 or _ENCODED.match(line):
             continue
         length += len(line)
-        lower += sum(line.count(code) for code in b"abcdefghijklmnopqrstuvwxyz0123456789")
-        upper += sum(line.count(code) for code in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        lower += len(line) - len(line.translate(None, _LOWER))
+        upper += len(line) - len(line.translate(None, _UPPER))
     return 100 * upper / (upper + lower) if length >= 200 and upper + lower else 0.0
 
 
