@@ -138,7 +138,7 @@ _PSEUDO: dict[str, Callable[[Facts, bool], list[str]]] = {
 
 
 def _addresses(values: list[str]) -> list[str]:
-    return [box.address for line in values for box in parse_addresses(line) if box.address]
+    return [box.address for line in values for box in parse_addresses(line) if "@" in box.address]
 
 
 def _names(values: list[str]) -> list[str]:
