@@ -132,12 +132,13 @@ def _known(pipeline: Pipeline) -> dict[str, Known]:
     from filterproxy.ruleset.rows import Known
 
     checks, policy = pipeline.checks, pipeline.policy
+    composites = {item.name for item in policy.composites}
     owners = {name: check for check, names in checks.declared.items() for name in names}
     owners |= {item.name: check.name for check in checks.checks for item in check.composites()}
     return {
         name: Known(
             name, policy.score_of(name), symbol.description, owners.get(name, ""), symbol.group,
-            policy.group_limits.get(symbol.group, math.inf), name in policy.forced_actions,
+            policy.group_limits.get(symbol.group, math.inf), name in policy.forced_actions, name in composites,
         )
         for name, symbol in policy.symbols.items()
     }  # fmt: skip

@@ -36,7 +36,7 @@ class Known:
     """A symbol that some enabled check declares: its score in use, and who declares it.
 
     `group_limit` is the most that all symbols of its group together add to a message's score. `forces`: it forces an
-    action, so that its score decides nothing.
+    action, so that its score decides nothing. `composite`: it is made of other symbols.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Known:
     group: str = ""
     group_limit: float = math.inf
     forces: bool = False
+    composite: bool = False
 
 
 def total(row: Row, scores: Mapping[str, float], limits: Iterable[GroupLimit] = ()) -> float:

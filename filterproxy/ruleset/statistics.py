@@ -119,7 +119,9 @@ def measure(rows: Sequence[Row], known: Mapping[str, Known], *, min_jaccard: flo
     A composite is not compared with anything: it fires with what it is made of. Neither are symbols with score 0.
     """
     spam, ham, rates = count(rows, known)
-    compared = {name for name, symbol in known.items() if symbol.score and rates[name].hits >= 3}
+    compared = {
+        name for name, symbol in known.items() if symbol.score and not symbol.composite and rates[name].hits >= 3
+    }
     pairs: Counter[tuple[str, str]] = Counter()
     for row in rows:
         pairs.update(combinations(sorted(compared & row.fired.keys())[:_MAX_PAIRED], 2))

@@ -67,6 +67,6 @@ def test_overlap_is_of_the_messages_in_which_either_fires():
     assert (pair.jaccard, pair.first_in_second, pair.second_in_first) == (0.5, 0.5, 1.0)
 
 
-def test_overlap_leaves_out_what_has_no_score_and_what_hardly_fires():
-    symbols = known("A", "B") | known("ZERO", score=0)
-    assert measure(rows({"A": 10, "ZERO": 10, "B": 2}, {}), symbols, min_jaccard=0).overlaps == []
+def test_overlap_leaves_out_composites_what_has_no_score_and_what_hardly_fires():
+    symbols = known("A", "B") | known("ZERO", score=0) | {"BOTH": Known("BOTH", 1.0, composite=True)}
+    assert measure(rows({"A": 10, "ZERO": 10, "B": 2, "BOTH": 10}, {}), symbols, min_jaccard=0).overlaps == []
