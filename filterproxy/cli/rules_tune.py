@@ -151,6 +151,7 @@ def _show(tuned: Tuned, edits: list[Edited], *, as_json: bool, dry_run: bool) ->
 def _write(edits: list[Edited], *, quiet: bool) -> None:
     from filterproxy.ruleset.score_edit import write_all
 
-    for path in write_all(edits):
+    for edit in write_all(edits):
         if not quiet:
-            sys.stdout.write(f"wrote {path}\n")
+            when = "at SIGHUP" if edit.of_config else "by itself"
+            sys.stdout.write(f"wrote {edit.path} (a running service takes it up {when})\n")

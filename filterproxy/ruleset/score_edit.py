@@ -13,9 +13,9 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Edited:
     path: Path
     before: str
     after: str
+    of_config: bool = False
 
     def write(self) -> None:
         """Replace the file such that readers find the old one or the new one; raise ConfigError."""
@@ -89,7 +90,7 @@ def edit_config(path: Path, scores: Mapping[str, float]) -> Edited:
     expected["scores"] = present or {}
     for name, score in scores.items():
         _put(expected["scores"], name, score)
-    return _checked(path, text, places.spliced(), expected)
+    return replace(_checked(path, text, places.spliced(), expected), of_config=True)
 
 
 def formatted(score: float) -> str:
@@ -272,10 +273,8 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_all(edits: Iterable[Edited]) -> Sequence[Path]:
-    """Write files that were all prepared before the first is written; return their paths."""
-    written = []
+def write_all(edits: Iterable[Edited]) -> Iterator[Edited]:
+    """Write files that were all prepared before the first is written; yield each when it is written."""
     for edit in edits:
         edit.write()
-        written.append(edit.path)
-    return written
+        yield edit

@@ -73,7 +73,7 @@ def test_tune_writes_the_scores_into_the_rules_file(folder):
     before = files(folder)
     result = run(folder, "tune")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == f"wrote {folder}/own.yml"
+    assert result.stdout.splitlines()[-1] == f"wrote {folder}/own.yml (a running service takes it up by itself)"
     after = files(folder)
     assert after["filterproxy.yml"] == before["filterproxy.yml"]
     changed = [
@@ -115,6 +115,7 @@ def test_write_to_the_configuration(folder):
     lines = after["filterproxy.yml"].decode().splitlines()
     added = [line for line in lines if line not in CONFIG.splitlines()]
     assert len(added) == 1
+    assert result.stdout.endswith("filterproxy.yml (a running service takes it up at SIGHUP)\n")
     assert added[0].startswith("  WON: ")
     assert [line for line in lines if line not in added] == CONFIG.splitlines()
 

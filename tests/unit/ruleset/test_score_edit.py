@@ -158,7 +158,7 @@ def test_the_mode_stays_and_nothing_is_left_behind(tmp_path, mode):
     path = tmp_path / "filterproxy.yml"
     path.write_text("scores: {X: 2}\n")
     path.chmod(mode)
-    assert write_all([edit_config(path, {"X": 1.0})]) == [path]
+    assert [edit.path for edit in write_all([edit_config(path, {"X": 1.0})])] == [path]
     assert stat.S_IMODE(path.stat().st_mode) == mode
     assert os.listdir(tmp_path) == ["filterproxy.yml"]
 
