@@ -31,9 +31,10 @@ bench: .venv/installed-for-tests
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-# mailauth (Node, from npm) gives a second opinion on DKIM, ARC and DMARC; its exact version is named here alone.
+# mailauth (Node, from npm) gives a second opinion on DKIM, ARC and DMARC, nodemailer sends like a web application; their
+# exact versions are named here alone.
 .venv/installed-for-tests: .venv/installed
 	$(PIP) install -c constraints.txt -e '.[test]'
 	$(BIN)/npm install --prefix .venv/mailauth --no-package-lock --no-save --no-audit --no-fund --ignore-scripts \
-	  --loglevel=error mailauth@7.1.0 >/dev/null
+	  --loglevel=error mailauth@7.1.0 nodemailer@10.0.10 >/dev/null
 	@touch $@

@@ -15,13 +15,22 @@ _TICK = os.sysconf("SC_CLK_TCK")
 def cpu_seconds(roots: Iterable[int]) -> float:
     """Return user and system seconds so far of these processes, their living descendants and their reaped children."""
     times, children = _snapshot()
-    pending, seen = list(roots), set()
+    return sum(times.get(pid, 0) for pid in _below(roots, children)) / _TICK
+
+
+def descendants(roots: Iterable[int]) -> list[int]:
+    """Return these processes and everything living below them."""
+    return sorted(_below(roots, _snapshot()[1]))
+
+
+def _below(roots: Iterable[int], children: dict[int, list[int]]) -> set[int]:
+    pending, seen = list(roots), set[int]()
     while pending:
         pid = pending.pop()
         if pid not in seen:
             seen.add(pid)
             pending += children.get(pid, [])
-    return sum(times.get(pid, 0) for pid in seen) / _TICK
+    return seen
 
 
 def _snapshot() -> tuple[dict[int, int], dict[int, list[int]]]:

@@ -134,6 +134,15 @@ class LmtpListener(SmtpService):
     type: Literal["lmtp"] = Field(description="An LMTP proxy.")
 
 
+def _parse_spared_address(value: Any) -> Any:
+    if isinstance(value, str) and value.count("@") and value != "@":
+        return value.lower()
+    raise ValueError("an address is `user@domain`, `user@` or `@domain`")
+
+
+SparedAddress = Annotated[str, BeforeValidator(_parse_spared_address), WithJsonSchema({"type": "string"})]
+
+
 class MilterLimits(Model):
     """Limits of a milter listener."""
 
@@ -149,6 +158,11 @@ class MilterListener(Model):
     type: Literal["milter"] = Field(description="A milter.")
     address: Address = Field(description="Where to listen; a unix socket is faster than TCP.")
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    never_reject: frozenset[SparedAddress] = Field(
+        frozenset(),
+        description="Recipients (`user@domain`, `user@`, `@domain`) whose mail is marked, never refused or discarded;"
+        " a message that is refused reaches them alone, all others are removed from it.",
+    )
     progress_interval: Seconds = Field(
         20.0, gt=0, description="How often the MTA is told that a scan still runs, below its content time-out (300s)."
     )

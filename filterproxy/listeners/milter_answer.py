@@ -7,6 +7,7 @@ from filterproxy.pipeline import HeaderEdits, Verdict
 from filterproxy.protocols.milter.replies import (
     Accept,
     ChangeHeader,
+    DeleteRcpt,
     Discard,
     InsertHeader,
     Quarantine,
@@ -28,7 +29,8 @@ def replies_for(verdict: Verdict, *, leading_space: bool) -> list[Reply]:
             return [Discard()]
         case Action.QUARANTINE:
             return [*_edits(verdict.edits, leading_space), Quarantine(_reason(verdict)), Accept()]
-    return [*_edits(verdict.edits, leading_space), Accept()]
+    removed = [DeleteRcpt(f"<{address}>") for address in verdict.removed]
+    return [*_edits(verdict.edits, leading_space), *removed, Accept()]
 
 
 def told(replies: list[Reply]) -> str:

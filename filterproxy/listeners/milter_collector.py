@@ -21,7 +21,10 @@ _IPV6_PREFIX = "ipv6:"
 
 
 class MilterCollector:
-    """Fills Session and Transaction; `message_limit` bounds the octets kept of one transaction."""
+    """Fills Session and Transaction; `message_limit` bounds the octets kept of one transaction.
+
+    `enough` is the size from which on a message's body is only counted: nobody reads more of it.
+    """
 
     def __init__(self, site: Site, message_limit: int) -> None:
         self._site = site
@@ -35,6 +38,7 @@ class MilterCollector:
         self._chunks: list[bytes] = []
         self._size = 0
         self._in_body = False
+        self.enough = message_limit
 
     @property
     def oversized(self) -> bool:
@@ -45,6 +49,11 @@ class MilterCollector:
     def size(self) -> int:
         """Return the octets of the message so far."""
         return self._size
+
+    @property
+    def has_enough(self) -> bool:
+        """Tell whether more of the body would only be counted."""
+        return self._size >= self.enough
 
     def macros(self, command: Macros) -> None:
         """Take macro values: those of connect and HELO last for the session, others for the transaction."""
@@ -57,7 +66,8 @@ class MilterCollector:
 
     def connect(self, command: Connect) -> None:
         """Begin a session with the client the MTA names."""
-        address = _ip_text(command.address) if command.family in "46" else ""
+        told = command.address if command.family in "46" else ""
+        address = _ip_text(told or self._session_macros.get("client_addr", ""))
         client = Client(address, _verified_name(command.hostname, self._session_macros), command.port or None)
         self.session.client = client
         self.session.local = self._site.is_local(address)
@@ -112,11 +122,16 @@ class MilterCollector:
     def body(self, chunk: bytes) -> None:
         """Take a piece of the body."""
         self.end_of_headers()
-        self._keep(chunk)
+        if self.has_enough:
+            self._size += len(chunk)
+        else:
+            self._keep(chunk)
 
-    def raw(self) -> bytes:
-        """Return the whole message with CRLF line ends."""
-        return b"".join(self._chunks)
+    def take(self) -> bytes:
+        """Return the message with CRLF line ends, or its first `enough` octets at least, and keep it no longer."""
+        raw = b"".join(self._chunks)
+        self._chunks.clear()
+        return raw
 
     def end(self) -> None:
         """Forget the transaction, not the session."""
@@ -151,8 +166,12 @@ def _ip_text(address: str) -> str:
 
 
 def _verified_name(hostname: str, macros: Mapping[str, str]) -> str:
-    """Return the client's name when the MTA verified it: MTAs write `[192.0.2.1]` or `unknown` when they could not."""
-    if hostname.startswith("[") or hostname == "unknown" or "may be forged" in macros.get("_", ""):
+    """Return the client's name when the MTA verified it.
+
+    MTAs write `[192.0.2.1]` or `unknown` when they could not; sendmail says FORGED, FAIL or TEMP in client_resolve.
+    """
+    forged = "may be forged" in macros.get("_", "") or macros.get("client_resolve", "OK") != "OK"
+    if forged or hostname.startswith("[") or hostname == "unknown":
         return ""
     return hostname
 

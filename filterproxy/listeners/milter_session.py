@@ -10,7 +10,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from filterproxy.config.models import MilterListener as MilterConfig
@@ -24,12 +24,13 @@ from filterproxy.pipeline import Delivery, Pipeline, Scan
 from filterproxy.protocols.milter import commands as command
 from filterproxy.protocols.milter.commands import Command
 from filterproxy.protocols.milter.connection import MilterConnection, State
-from filterproxy.protocols.milter.options import Actions, Steps, Wishes
-from filterproxy.protocols.milter.replies import Continue, Progress, ReplyCode, TempFail
+from filterproxy.protocols.milter.options import Actions, MacroStage, Steps, Wishes
+from filterproxy.protocols.milter.replies import Continue, Progress, ReplyCode, Skip, TempFail
 
+_OPTIONAL = Actions.QUARANTINE
 WISHES = Wishes(
     required=Actions.ADD_HEADERS | Actions.CHANGE_HEADERS,
-    optional=Actions.QUARANTINE,
+    optional=_OPTIONAL,
     # We answer at the end of the message only, so the MTA need not wait for anything before it.
     steps=Steps.NO_UNKNOWN
     | Steps.NR_CONNECT
@@ -40,8 +41,21 @@ WISHES = Wishes(
     | Steps.NR_HEADER
     | Steps.NR_EOH
     | Steps.NR_BODY
+    | Steps.SKIP
     | Steps.HEADER_LEADING_SPACE,
+    # What the collector reads, whatever the MTA is configured to send.
+    macros={
+        MacroStage.CONNECT: "j _ {client_addr} {client_resolve} {daemon_name}",
+        MacroStage.HELO: "{tls_version} {cipher}",
+        MacroStage.MAIL: "i {auth_authen}",
+        MacroStage.RCPT: "i {rcpt_mailer}",
+        MacroStage.DATA: "i",
+        MacroStage.END_OF_HEADERS: "i",
+        MacroStage.END_OF_MESSAGE: "i",
+    },
 )
+# Asked for only where recipients have policies of their own.
+_REMOVING = replace(WISHES, optional=_OPTIONAL | Actions.DELETE_RCPT)
 _IN_TRANSACTION = (State.ENVELOPE, State.DATA, State.HEADERS, State.BODY)
 _TOO_LARGE = SmtpReply.of(452, "4.3.4", "Message too large for the mail filter")
 
@@ -65,7 +79,8 @@ class MilterSession(asyncio.Protocol):
         limits = shared.config.limits
         self._shared = shared
         self._context = shared.context
-        self._connection = MilterConnection(WISHES, frame_limit=limits.frame_size)
+        wishes = _REMOVING if shared.config.never_reject else WISHES
+        self._connection = MilterConnection(wishes, frame_limit=limits.frame_size)
         self._collector = MilterCollector(shared.context.site, limits.message_size)
         self._transport: asyncio.Transport | None = None
         self._tcp: socket.socket | None = None
@@ -198,6 +213,7 @@ class MilterSession(asyncio.Protocol):
         self._drop_scan()
         transaction = self._collector.mail(received)
         self._scan = self._shared.pipelines().begin(transaction, self._delivery())
+        self._collector.enough = min(self._scan.wants, self._shared.config.limits.message_size)
         self._scan.reached(Stage.MAIL)
 
     def _on_content(self) -> None:
@@ -218,6 +234,10 @@ class MilterSession(asyncio.Protocol):
     def _on_body(self, received: command.Body) -> None:
         self._on_content()
         self._collector.body(received.chunk)
+        options = self._connection.options
+        can_skip = options is not None and Steps.SKIP in options.steps and self._connection.awaits_reply
+        if can_skip and self._collector.has_enough and not self._failed:
+            self._write(self._connection.send(Skip()))
 
     def _on_end_of_message(self, received: command.EndOfMessage) -> None:
         self._on_content()
@@ -247,15 +267,21 @@ class MilterSession(asyncio.Protocol):
     # the verdict
 
     def _delivery(self) -> Delivery:
-        options = self._connection.options
-        can_hold = options is not None and Actions.QUARANTINE in options.actions
-        return Delivery(LISTENER, can_hold=can_hold, header_profile=self._shared.config.headers)
+        options, config = self._connection.options, self._shared.config
+        actions = options.actions if options is not None else Actions(0)
+        return Delivery(
+            LISTENER,
+            can_hold=Actions.QUARANTINE in actions,
+            header_profile=config.headers,
+            can_remove=Actions.DELETE_RCPT in actions,
+            never_reject=config.never_reject,
+        )
 
     async def _decide(self, scan: Scan) -> None:
         """Scan, answer, record; the connection goes on with its next command after that."""
         self._promise_progress()
         try:
-            verdict = await scan.finish(self._collector.raw())
+            verdict = await scan.finish(self._collector.take(), self._collector.size)
             replies = replies_for(verdict, leading_space=self._collector.leading_space)
             self._write(self._connection.send(*replies))
             scan.record(verdict, told(replies))

@@ -26,7 +26,7 @@ from filterproxy.pipeline.policy import ScoringPolicy, decide
 from filterproxy.pipeline.profile import Profile, Profiles
 from filterproxy.pipeline.record import Recorder
 from filterproxy.pipeline.registry import CheckSet, defect_symbol
-from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for
+from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for, spare
 from filterproxy.pipeline.runner import Runner
 from filterproxy.pipeline.step_guard import StepGuard
 
@@ -56,13 +56,15 @@ class Verdict:
     """What to do with a message here and now.
 
     `action` is after observe mode and fallbacks: pass on with `edits`, hold, answer `reply` and drop, or accept and
-    drop (`discard`). `result` is None when the filter itself failed.
+    drop (`discard`). `removed` are recipients that do not get the message when it passes. `result` is None when the
+    filter itself failed.
     """
 
     action: Action
     reply: Reply | None = None
     edits: HeaderEdits = field(default_factory=HeaderEdits)
     result: ScanResult | None = None
+    removed: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -171,6 +173,9 @@ class Scan:
     def _verdict(self, raw: bytes, result: ScanResult) -> Verdict:
         options = self._pipeline.options
         action = effective_action(result.action, self._delivery, options.mode, failed=bool(result.failed_by))
+        removed: tuple[str, ...] = ()
+        if not (action is Action.SOFT_REJECT and result.failed_by):
+            action, removed = spare(action, self._transaction.envelope.rcpt_to, self._delivery)
         reply = reply_for(action, result, self.id)
         if reply is not None or action is Action.DISCARD:
             return Verdict(action, reply, result=result)
@@ -184,7 +189,7 @@ class Scan:
             subject=options.subject,
             profile=self._profile(),
         )
-        return Verdict(action, None, edits, result)
+        return Verdict(action, None, edits, result, removed)
 
     async def _sealed(self, raw: bytes, verdict: Verdict) -> Verdict:
         """Return the verdict with an ARC set on top of its edits, where one is wanted and possible."""

@@ -129,4 +129,6 @@ def _note(verdict: Verdict) -> str:
     notes = [f"forced by {result.forced_by}"] if result.forced_by else []
     if result.action is not verdict.action:
         notes.append(f"instead of {result.action}")
+    if verdict.removed:
+        notes.append(f"not for {' '.join(verdict.removed)}")
     return ", ".join(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,8 @@ class Delivery:
     """What a listener can do with a message.
 
     `in_session` is false for a content filter: the client has its 250 already and a 5xx would become a bounce.
-    `can_hold` is true where the MTA has a hold queue (milter).
+    `can_hold` is true where the MTA has a hold queue (milter), `can_remove` where single recipients can be taken from a
+    message. `never_reject` are the recipients whose mail is not refused, see `spare`.
     """
 
     listener: str
@@ -29,6 +31,8 @@ class Delivery:
     on_reject: Action = Action.ADD_HEADER
     quarantine_fallback: Action = Action.ADD_HEADER
     header_profile: Literal["spamassassin", "rspamd"] = "spamassassin"
+    can_remove: bool = False
+    never_reject: frozenset[str] = frozenset()
 
 
 def effective_action(action: Action, delivery: Delivery, mode: Mode, *, failed: bool = False) -> Action:
@@ -48,6 +52,29 @@ def effective_action(action: Action, delivery: Delivery, mode: Mode, *, failed: 
     if action in _REFUSALS and not delivery.in_session:
         return delivery.on_reject
     return action
+
+
+def spare(action: Action, recipients: Sequence[str], delivery: Delivery) -> tuple[Action, tuple[str, ...]]:
+    """Return what is done when some recipients never have mail refused, and the recipients that are taken away for it.
+
+    A message for such recipients alone is marked instead of refused, held or discarded. One that is to be refused or
+    discarded and has others too is marked as well, without these, where the listener can do that; a soft reject stays
+    one for all, because the message comes again.
+    """
+    if action.severity <= Action.REWRITE_SUBJECT.severity or not delivery.never_reject:
+        return action, ()
+    others = tuple(address for address in recipients if not _is_spared(address, delivery.never_reject))
+    if not others:
+        return Action.ADD_HEADER, ()
+    if len(others) == len(recipients) or not delivery.can_remove or action not in (Action.REJECT, Action.DISCARD):
+        return action, ()
+    return Action.ADD_HEADER, others
+
+
+def _is_spared(address: str, patterns: frozenset[str]) -> bool:
+    """Tell whether an address is listed: whole, as `local@` or as `@domain`; without regard to case."""
+    local, _, domain = address.lower().rpartition("@")
+    return not patterns.isdisjoint((f"{local}@{domain}", f"{local}@", f"@{domain}"))
 
 
 def reply_for(action: Action, result: ScanResult, message_id: str) -> Reply | None:

@@ -57,14 +57,14 @@ def words(text: str) -> list[tuple[str, str]]:
 
 def script_of(text: str) -> Script:
     """Return the script of a `V:` line."""
-    insert, remove, change = [], [], []
+    insert, remove, change, removed = [], [], [], []
     script, action, reply = Script(), Action.NO_ACTION, None
     for key, value in words(text):
         match key:
             case "action":
                 action = Action.parse(value)
             case "reply":
-                reply = Reply(int(value[:3]), (value[4:],))
+                reply = Reply(int(value[:3]), tuple(line[4:] for line in value.split("\r\n")))
             case "insert":
                 name, _, rest = value.partition(": ")
                 insert.append((name, rest))
@@ -74,11 +74,16 @@ def script_of(text: str) -> Script:
             case "change":
                 name, occurrence, rest = value.split(":", 2)
                 change.append((name, int(occurrence), rest))
+            case "wants":
+                script.wants = int(value)
+            case "removed":
+                removed.append(value)
             case "raise":
                 script.fails = value
             case _:
                 raise ValueError(f"unknown word {key} in a verdict")
-    script.verdict = Verdict(action, reply, HeaderEdits(tuple(remove), tuple(change), tuple(insert)))
+    edits = HeaderEdits(tuple(remove), tuple(change), tuple(insert))
+    script.verdict = Verdict(action, reply, edits, removed=tuple(removed))
     return script
 
 
@@ -99,6 +104,8 @@ _QUESTIONS = {
     "queue_id": lambda scan: scan.transaction.queue_id,
     "local": lambda scan: _yes(scan.transaction.local),
     "stages": lambda scan: ",".join(scan.stages),
+    "can_remove": lambda scan: _yes(scan.delivery.can_remove),
+    "size": lambda scan: str(scan.size),
     "can_hold": lambda scan: _yes(scan.delivery.can_hold),
     "finished": lambda scan: _yes(scan.raw is not None),
     "cancelled": lambda scan: _yes(scan.cancelled),

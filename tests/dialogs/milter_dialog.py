@@ -72,7 +72,7 @@ def _set(config: dict[str, Any], text: str) -> None:
     *folders, name = key.split(".")
     for folder in folders:
         config = config.setdefault(folder, {})
-    config[name] = value
+    config[name] = value.split(",") if name == "never_reject" else value
 
 
 class _Mta:
@@ -158,6 +158,8 @@ def _text_of(reply: r.Reply) -> str:
     match reply:
         case r.ReplyCode(text):
             return f"REPLY {_escaped(text)}"
+        case r.DeleteRcpt(path):
+            return f"DELETE_RCPT {path}"
         case r.Quarantine(reason):
             return f"QUARANTINE {reason}"
         case r.InsertHeader(index, name, value):

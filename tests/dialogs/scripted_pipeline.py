@@ -25,6 +25,7 @@ class Script:
     verdict: Verdict = field(default_factory=lambda: Verdict(Action.NO_ACTION))
     fails: str = ""
     release: asyncio.Event | None = None
+    wants: int = 10_000_001
 
 
 class ScriptedScan:
@@ -36,6 +37,8 @@ class ScriptedScan:
         self.delivery = delivery
         self.stages: list[str] = []
         self.raw: bytes | None = None
+        self.size = 0
+        self.wants = script.wants
         self.cancelled = False
         self.recorded = ""
         self.scanning = asyncio.Event()
@@ -47,8 +50,6 @@ class ScriptedScan:
     def cancel(self) -> None:
         self.cancelled = True
         self.ended.set()
-
-    wants = 10_000_001
 
     async def finish(self, raw: bytes, size: int | None = None) -> Verdict:
         self.raw = raw

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from filterproxy.testing.dns_server import DnsServer
+from filterproxy.testing.dns_server import DnsServer, slow
 from tests.system.messages import BODY, as_delivered, body_of, gtube, header_lines, message
 from tests.system.postfix import Postfix, missing, scratch_folder
 from tests.system.senders import send, smtp_source, swaks
@@ -18,6 +18,7 @@ from tests.system.waiting import free_port, wait_until
 ZONES = {
     "forged.example": {"TXT": ["v=spf1 -all"]},
     "good.example": {"TXT": ["v=spf1 ip4:192.0.2.25 -all"]},
+    "slow.example": {"TXT": ["v=spf1 -all"]},
 }
 
 
@@ -30,11 +31,11 @@ class Site:
 
 
 def milter_config(
-    address: str, dns: DnsServer, *, limits: Mapping[str, Any] | None = None, **settings: Any
+    address: str, dns: DnsServer, *, listener: Mapping[str, Any] | None = None, dns_timeout: str = "1s", **settings: Any
 ) -> dict[str, Any]:
     return {
-        "listeners": [{"type": "milter", "address": address, "limits": dict(limits or {})}],
-        "dns": {"nameservers": [dns.address], "timeout": "1s"},
+        "listeners": [{"type": "milter", "address": address, **(listener or {})}],
+        "dns": {"nameservers": [dns.address], "timeout": dns_timeout},
         "checks": {"gtube": {}, "spf": {}},
         **settings,
     }
@@ -59,10 +60,12 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 def start(postfix, filterproxy_server, dns_server):
     """Start Postfix and a filter with other settings."""
 
-    def started(**settings: Any) -> Site:
+    def started(*, main_cf: Mapping[str, str] | None = None, **settings: Any) -> Site:
         address = f"127.0.0.1:{free_port()}"
-        server = filterproxy_server(milter_config(address, dns_server(ZONES), **settings))
-        return Site(postfix(milters=[f"inet:{address}"]), server)
+        server = filterproxy_server(
+            milter_config(address, dns_server(ZONES, behaviours={"slow.example": slow(3.0)}), **settings)
+        )
+        return Site(postfix(milters=[f"inet:{address}"], settings=main_cf), server)
 
     return started
 
@@ -246,9 +249,49 @@ def test_observe_mode_marks_and_never_rejects(start):
 
 
 def test_a_message_that_is_too_large_for_the_filter_waits(start):
-    site = start(limits={"message_size": "10KB"})
+    site = start(listener={"limits": {"message_size": "10KB"}})
     sent = send(site.postfix.port, message("big", body=(b"y" * 70 + b"\r\n") * 200))
     assert (sent.code, sent.text) == (452, "4.3.4 Message too large for the mail filter")
+
+
+def test_of_a_message_longer_than_is_scanned_the_rest_passes(start):
+    site = start(max_scan_size="100KB")
+    body = (b"0123456789" * 7 + b"\r\n") * 20_000
+    assert send(site.postfix.port, message("longer", body=body)).code == 250
+    got = site.postfix.wait_for_message(b"<longer@example.org>")
+    assert body_of(got) == as_delivered(body)
+    assert b"X-Spam-Status: No" in got
+    raw = message("longer", body=body)
+    line = site.filter.wait_for_line("message-id=<longer@example.org>")
+    assert f" size={len(raw)} " in line
+    assert "MESSAGE_TRUNCATED" in line
+
+
+def test_recipients_that_never_reject_get_their_mail_alone(start):
+    site = start(listener={"never_reject": ["bob@example.net"]})
+    mixed = send(site.postfix.port, gtube("mixed"), to=["alice@example.net", "bob@example.net"])
+    assert mixed.code == 250
+    assert b"X-Spam-Flag: YES" in site.postfix.wait_for_message(b"<mixed@example.org>", "bob")
+    assert "note=" in (line := site.filter.wait_for_line("message-id=<mixed@example.org>"))
+    assert "not for alice@example.net" in line
+    assert send(site.postfix.port, gtube("alone"), to=["bob@example.net"]).code == 250
+    site.postfix.wait_for_message(b"<alone@example.org>", "bob")
+    assert send(site.postfix.port, gtube("refused"), to=["alice@example.net"]).code == 554
+    assert send(site.postfix.port, message("later")).code == 250
+    site.postfix.wait_for_message(b"<later@example.org>")
+    assert len(site.postfix.maildir("alice")) == 1
+
+
+def test_a_scan_longer_than_the_mtas_time_out_is_reported(start):
+    site = start(
+        listener={"progress_interval": "500ms"},
+        main_cf={"milter_content_timeout": "2s"},
+        dns_timeout="5s",
+    )
+    assert send(site.postfix.port, message("slow"), sender="ann@slow.example").code == 250
+    assert b"X-Spam-Status: No" in site.postfix.wait_for_message(b"<slow@example.org>")
+    line = site.filter.wait_for_line("message-id=<slow@example.org>")
+    assert float(line.partition(" delay=")[2].split()[0]) > 2.0
 
 
 def test_without_the_filter_mail_waits_at_the_sender(start):

@@ -126,10 +126,24 @@ def _encode_byte(value: str) -> bytes:
     return value.encode("ascii")
 
 
+def _decode_parameters(payload: bytes, position: int) -> tuple[tuple[str, ...], int]:
+    """Return the words of one string, which may be left out."""
+    if position >= len(payload):
+        return (), position
+    text, position = _decode_text(payload, position)
+    return tuple(text.split()), position
+
+
+def _encode_parameters(values: Sequence[str]) -> bytes:
+    """ESMTP parameters are one string with spaces between them, there even when it is empty."""
+    return _encode_text(" ".join(values))
+
+
 OCTETS = FieldType("octets", _decode_octets, _encode_octets)
 TEXT = FieldType("text", _decode_text, _encode_text)
 TEXTS = FieldType("texts", _decode_texts, _encode_texts)
 ARGUMENTS = FieldType("arguments", _decode_argument_list, _encode_texts)
+PARAMETERS = FieldType("parameters", _decode_parameters, _encode_parameters)
 REST = FieldType("rest", _decode_rest, bytes)
 U16 = FieldType("u16", *_number(_U16))
 U32 = FieldType("u32", *_number(_U32))

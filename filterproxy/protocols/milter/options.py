@@ -12,6 +12,7 @@ from enum import IntEnum, IntFlag
 from filterproxy.core.errors import RemoteProtocolError
 
 NEWEST_VERSION = 6
+_SYMBOL_LISTS_SINCE = 6
 OLDEST_VERSION = 2
 
 
@@ -90,11 +91,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a filter needs to work at all (`required`) and what it uses when it is offered."""
+    """What a filter needs to work at all (`required`) and what it uses when it is offered.
+
+    `macros` are the names wanted at each stage instead of the MTA's own lists, where it lets a filter choose.
+    """
 
     required: Actions
     optional: Actions
     steps: Steps
+    macros: Mapping[MacroStage, str] = field(default_factory=dict)
 
 
 def negotiate(offer: Options, wishes: Wishes) -> Options:
@@ -111,4 +116,8 @@ def negotiate(offer: Options, wishes: Wishes) -> Options:
         names = ", ".join(action.name or hex(action) for action in missing)
         raise RemoteProtocolError(f"the MTA does not offer {names}")
     actions = (wishes.required | wishes.optional) & offer.actions & ALL_ACTIONS
-    return Options(version, actions, wishes.steps & offer.steps & _STEPS_OF[version])
+    macros: Mapping[MacroStage, str] = {}
+    if wishes.macros and Actions.SET_SYMBOL_LIST & offer.actions and version >= _SYMBOL_LISTS_SINCE:
+        actions |= Actions.SET_SYMBOL_LIST
+        macros = wishes.macros
+    return Options(version, actions, wishes.steps & offer.steps & _STEPS_OF[version], macros)

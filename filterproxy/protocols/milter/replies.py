@@ -14,9 +14,9 @@ from filterproxy.core.errors import LocalProtocolError, RemoteProtocolError
 from filterproxy.core.reply import Reply as SmtpReply
 from filterproxy.protocols.milter.fields import (
     OCTETS,
+    PARAMETERS,
     REST,
     TEXT,
-    TEXTS,
     U32,
     FieldType,
     decode_fields,
@@ -63,7 +63,7 @@ class AddRcptWithParameters(Reply):
     """Add a recipient with ESMTP parameters."""
 
     code: ClassVar[bytes] = b"2"
-    layout: ClassVar[tuple[FieldType, ...]] = (TEXT, TEXTS)
+    layout: ClassVar[tuple[FieldType, ...]] = (TEXT, PARAMETERS)
     needs: ClassVar[Actions] = Actions.ADD_RCPT_PARAMETERS
     path: str
     parameters: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class ChangeFrom(Reply):
     """Replace the envelope sender."""
 
     code: ClassVar[bytes] = b"e"
-    layout: ClassVar[tuple[FieldType, ...]] = (TEXT, TEXTS)
+    layout: ClassVar[tuple[FieldType, ...]] = (TEXT, PARAMETERS)
     needs: ClassVar[Actions] = Actions.CHANGE_FROM
     path: str
     parameters: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import pytest
 from filterproxy.core.action import Action
 from filterproxy.core.scan_result import ScanResult
 from filterproxy.core.symbol import ScoredSymbol
-from filterproxy.pipeline.reply import Delivery, effective_action, reply_for
+from filterproxy.pipeline.reply import Delivery, effective_action, reply_for, spare
 
 PROXY = Delivery("smtp")
 MILTER = Delivery("milter", can_hold=True)
@@ -64,3 +64,37 @@ def test_a_forced_reject_gives_the_symbols_own_reason():
 def test_a_failed_check_puts_mail_off_and_never_marks_or_discards_it(delivery):
     assert effective_action(Action.SOFT_REJECT, delivery, "enforce", failed=True) is Action.SOFT_REJECT
     assert effective_action(Action.SOFT_REJECT, delivery, "observe", failed=True) is Action.ADD_HEADER
+
+
+class TestSpared:
+    LISTED = frozenset({"postmaster@", "ann@example.net", "@lovers.example"})
+    DELIVERY = Delivery("milter", can_hold=True, can_remove=True, never_reject=LISTED)
+
+    @pytest.mark.parametrize("action", ["reject", "discard", "quarantine", "soft reject"])
+    @pytest.mark.parametrize("address", ["Postmaster@any.example", "ann@Example.NET", "x@lovers.example"])
+    def test_mail_for_them_alone_is_marked(self, action, address):
+        assert spare(Action(action), [address], self.DELIVERY) == (Action.ADD_HEADER, ())
+
+    @pytest.mark.parametrize("action", ["no action", "add header", "rewrite subject"])
+    def test_what_passes_passes_as_it_is(self, action):
+        for recipients in (["ann@example.net"], ["ann@example.net", "bob@example.net"]):
+            assert spare(Action(action), recipients, self.DELIVERY) == (Action(action), ())
+
+    @pytest.mark.parametrize("action", ["reject", "discard"])
+    def test_the_others_are_removed(self, action):
+        mixed = ["bob@example.net", "ann@example.net", "lovers.example@other.example"]
+        expected = (Action.ADD_HEADER, ("bob@example.net", "lovers.example@other.example"))
+        assert spare(Action(action), mixed, self.DELIVERY) == expected
+
+    @pytest.mark.parametrize("action", ["soft reject", "quarantine"])
+    def test_what_comes_again_or_is_held_is_one_for_all(self, action):
+        mixed = ["bob@example.net", "ann@example.net"]
+        assert spare(Action(action), mixed, self.DELIVERY) == (Action(action), ())
+
+    def test_nobody_is_removed_where_that_is_impossible(self):
+        delivery = Delivery("milter", never_reject=self.LISTED)
+        assert spare(Action.REJECT, ["bob@example.net", "ann@example.net"], delivery) == (Action.REJECT, ())
+
+    def test_nobody_is_spared_without_a_list_or_without_recipients_on_it(self):
+        assert spare(Action.REJECT, ["ann@example.net"], MILTER) == (Action.REJECT, ())
+        assert spare(Action.REJECT, ["bob@example.net"], self.DELIVERY) == (Action.REJECT, ())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filterproxy.core.errors import RemoteProtocolError
-from filterproxy.protocols.milter.options import Actions, Options, Steps, Wishes, negotiate
+from filterproxy.protocols.milter.options import Actions, MacroStage, Options, Steps, Wishes, negotiate
 
 WISHES = Wishes(
     required=Actions.ADD_HEADERS | Actions.CHANGE_HEADERS,
@@ -46,6 +48,25 @@ def test_a_missing_action_is_named():
 def test_an_optional_action_may_be_missing():
     offer = Options(6, WISHES.required, Steps(0))
     assert negotiate(offer, WISHES) == Options(6, WISHES.required, Steps(0))
+
+
+MACROS = {MacroStage.CONNECT: "j {client_addr}", MacroStage.MAIL: "i"}
+
+
+@pytest.mark.parametrize(
+    ("version", "offered", "asked"),
+    [(6, 0x1FF, True), (7, 0x1FF, True), (6, 0x0FF, False), (4, 0x1FF, False), (2, 0x1FF, False)],
+)
+def test_macros_are_asked_for_only_where_the_mta_lets_a_filter_choose(version, offered, asked):
+    answer = negotiate(Options(version, Actions(offered), Steps(0)), replace(WISHES, macros=MACROS))
+    assert answer.macros == (MACROS if asked else {})
+    assert (Actions.SET_SYMBOL_LIST in answer.actions) is asked
+
+
+def test_without_wishes_the_mta_keeps_its_macros():
+    answer = negotiate(Options(6, Actions(0x1FF), Steps(0)), WISHES)
+    assert not answer.macros
+    assert Actions.SET_SYMBOL_LIST not in answer.actions
 
 
 @given(st.integers(0, 9), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))

@@ -13,12 +13,14 @@ from filterproxy.protocols.milter import replies as r
 EXAMPLES = [
     (r.AddRcpt("<a@example.org>"), b"+<a@example.org>\0"),
     (r.AddRcptWithParameters("<a>", ("NOTIFY=NEVER",)), b"2<a>\0NOTIFY=NEVER\0"),
+    (r.AddRcptWithParameters("<a>", ("NOTIFY=NEVER", "ORCPT=rfc822;b")), b"2<a>\0NOTIFY=NEVER ORCPT=rfc822;b\0"),
+    (r.AddRcptWithParameters("<a>"), b"2<a>\0\0"),
     (r.DeleteRcpt("<a>"), b"-<a>\0"),
     (r.Accept(), b"a"),
     (r.ReplaceBody(b"a\0\r\n"), b"ba\0\r\n"),
     (r.Continue(), b"c"),
     (r.Discard(), b"d"),
-    (r.ChangeFrom("<b>", ("SIZE=1", "X")), b"e<b>\0SIZE=1\0X\0"),
+    (r.ChangeFrom("<b>", ("SIZE=1", "X")), b"e<b>\0SIZE=1 X\0"),
     (r.ConnectionFailure(), b"f"),
     (r.AddHeader(b"X-A", b" 1"), b"hX-A\0 1\0"),
     (r.InsertHeader(0, b"X-A", b" 1\n\t2"), b"i\0\0\0\0X-A\0 1\n\t2\0"),
@@ -53,6 +55,10 @@ def test_every_reply_has_an_example():
 def test_malformed(body):
     with pytest.raises(RemoteProtocolError):
         decode(body)
+
+
+def test_a_new_sender_may_come_without_parameters():
+    assert decode(b"e<b>\0") == r.ChangeFrom("<b>")
 
 
 def test_an_mta_drops_a_lone_percent():
