@@ -126,7 +126,9 @@ def _stretches(node: _Node) -> tuple[int, int]:
 
 
 def _useful(group: Group) -> bool:
-    return 0 < len(group) <= MAX_GROUP and all(len(text.encode()) >= MIN_LENGTH for text in group)
+    return 0 < len(group) <= MAX_GROUP and all(
+        len(text) >= MIN_LENGTH or len(text.encode()) >= MIN_LENGTH for text in group
+    )
 
 
 @lru_cache(maxsize=65536)

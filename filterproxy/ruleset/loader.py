@@ -6,8 +6,10 @@ The rule: a ruleset is taken whole or not at all.
 from __future__ import annotations
 
 import difflib
+import gc
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,22 @@ def load(files: Sequence[Path], base_dir: Path, limits: TextLimits = DEFAULT_LIM
     `base_dir` is the configuration's folder: list files that it holds replace those that ship with the rules.
     """
     loading = _Loading(base_dir)
-    for file in files:
-        loading.read(file)
-    return loading.finish(limits)
+    with _no_collection():
+        for file in files:
+            loading.read(file)
+        return loading.finish(limits)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let no garbage collection look at the many objects that are made here and stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Loading:

@@ -15,7 +15,8 @@ from typing import Any
 
 from filterproxy.config.yaml_loader import KeyPath, YamlDocument
 from filterproxy.core.errors import ConfigError
-from filterproxy.ruleset import pieces, schema, targets
+from filterproxy.core.ports import in_networks
+from filterproxy.ruleset import pieces, relay_fields, schema, targets
 from filterproxy.ruleset.conditions import CountedText, TextCondition
 from filterproxy.ruleset.expressions import (
     MAX_LENGTH,
@@ -297,6 +298,19 @@ class _Matchers:
             if words is not None:
                 yield Question(partial(_result_word, method, frozenset(words)), "authentication")
 
+    def _received(self, value: schema.ReceivedMatch, path: KeyPath) -> Iterator[Node]:
+        fields = relay_fields.fields(value.only)
+        parts = [(name, getattr(value, name)) for name in fields]
+        texts = [self._part(c, fields[name], (*path, name)) for name, c in parts if c is not None]
+        questions: list[Callable[[Any], bool]] = []
+        if value.ip is not None:
+            networks = value.ip
+            questions.append(lambda relay: in_networks(relay.ip, networks))
+        if value.private is not None:
+            questions.append(_flag(lambda relay: relay.private, value.private))
+        target = relay_fields.target(value.only)
+        yield Things(target, tuple(texts), tuple(questions), value.count or AT_LEAST_ONE)
+
     def _date(self, value: schema.DateMatch, path: KeyPath) -> Iterator[Node]:
         if value.valid is not None:
             yield flag_question(lambda facts: facts.date_ahead is not None, value.valid, "Date")
@@ -418,6 +432,7 @@ _KEYS: dict[str, Callable[[_Matchers, Any, KeyPath], Iterator[Node]]] = {
     "client": _Matchers._client,
     "authentication": _Matchers._authentication,
     "date": _Matchers._date,
+    "received": _Matchers._received,
     "same": _Matchers._same,
     "differ": _Matchers._differ,
     "all": _Matchers._all,

@@ -211,6 +211,19 @@ class AuthenticationMatch(Model):
     arc: ResultWords | None = None
 
 
+class ReceivedMatch(Model):
+    """One relay that a Received field (or the session itself, as the newest) tells of, which meets all of these."""
+
+    ip: Annotated[Networks, Shorthand()] | None = Field(None, description="Its address is in one of these networks.")
+    name: Word | None = Field(None, description="Its reverse name as the receiver found it; empty when unknown.")
+    helo: Word | None = Field(None, description="The name it gave in HELO or EHLO.")
+    by: Word | None = Field(None, description="The server that received from it.")
+    auth: Word | None = Field(None, description="How it authenticated; empty when it did not.")
+    private: bool | None = Field(None, description="Whether its address is one of a private network.")
+    only: Literal["first", "last"] | None = Field(None, description="Only the newest relay, or the oldest.")
+    count: Count | None = Field(None, description="How many relays meet this.")
+
+
 class DateMatch(Model):
     """The Date field."""
 
@@ -279,6 +292,7 @@ class Match(Model):
     client: ClientMatch | None = None
     authentication: AuthenticationMatch | None = None
     date: DateMatch | None = None
+    received: ReceivedMatch | None = Field(None, description="A relay that the message came through.")
     same: Pair | None = Field(None, description="Two identities that are there and have a value in common.")
     differ: Pair | None = Field(None, description="Two identities that are there and have no value in common.")
     all: tuple[Match, ...] | None = Field(None, min_length=1)

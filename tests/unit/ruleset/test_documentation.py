@@ -28,6 +28,7 @@ from filterproxy.ruleset.schema import (
     Match,
     PartHeader,
     PartMatch,
+    ReceivedMatch,
     RuleModel,
     Sample,
     SumMatch,
@@ -42,6 +43,7 @@ MODELS = (
     RuleModel, CompositeModel, ListModel, Match, CountedText, HeaderMatch, HtmlMatch, UrlMatch, AttachmentMatch,
     EnvelopeMatch, ClientMatch, AuthenticationMatch, DateMatch, Sample, BodyMatch, HeadersMatch, DecodedBodyMatch,
     ElementMatch, PartHeader, PartMatch, GroupModel, SumMatch, SumTerm, When,
+    ReceivedMatch,
 )  # fmt: skip
 
 

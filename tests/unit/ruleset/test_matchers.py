@@ -29,6 +29,8 @@ def _archive() -> str:
 
 MESSAGE = f"""\
 Received: from mail.example.org (unknown [192.0.2.9])
+Received: from laptop (host7.example.net [10.1.2.3])
+ by mail.example.org (Postfix) with ESMTPSA id 4Abc; Mon, 02 Mar 2026 17:59:00 +0000
 From: "Your Bank" <info@mailer.example.org>, Second <two@example.net>
 Reply-To: claims@gmail.com
 To: you@example.com
@@ -136,7 +138,11 @@ TRUE = [
     ({"header": {"name": "X-None", "absent": True}}, None),
     ({"header": {"name": "X-None", "exists": False}}, None),
     ({"header": {"name": "X-Empty", "exists": True}}, None),
-    ({"header": {"name": "Received", "count": "< 2"}}, None),
+    ({"header": {"name": "Received", "count": "< 3"}}, None),
+    ({"received": {"only": "last", "helo": "laptop", "ip": "10.0.0.0/8", "private": True}}, "laptop"),
+    ({"received": {"by": {"ends_with": ".example.org"}, "name": "host7.example.net", "auth": "ESMTPSA"}}, None),
+    ({"received": {"only": "first", "ip": "192.0.2.9", "helo": "localhost"}}, "localhost"),
+    ({"received": {"count": ">= 2"}}, None),
     ({"header": {"name": "Subject", "raw": True, "contains": "=?utf-8?q?"}}, "=?utf-8?q?"),
     ({"header": {"name": "From", "part": "domain", "equals": "mailer.example.org"}}, "mailer.example.org"),
     ({"header": {"name": "From", "part": "display_name", "contains": "bank"}}, "Bank"),
@@ -231,7 +237,10 @@ FALSE = [
     {"header": {"name": "Subject", "absent": True}},
     {"header": {"name": "X-None", "contains": ""}},
     {"header": {"name": "From", "part": "domain", "equals": "example.org"}},
-    {"header": {"name": "Received", "count": 2}},
+    {"header": {"name": "Received", "count": 3}},
+    {"received": {"only": "first", "helo": "laptop"}},
+    {"received": {"ip": "10.0.0.0/8", "private": False}},
+    {"received": {"count": 1}},
     {"html": {"visible": {"contains": "hidden"}}},
     {"html": {"tags": {"a": 2}}},
     {"url": {"host": "short.example.com", "path": {"starts_with": "/login"}}},
