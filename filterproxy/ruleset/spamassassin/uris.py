@@ -178,7 +178,7 @@ def _host_forms(plain: str) -> Iterator[str]:
     if rest.startswith(port) and not rest[len(port) : len(port) + 1].isdigit():
         yield scheme + host + rest[len(port) :]
     ascii_host = ascii_domain(host) or host
-    for other in _other_hosts(host, ascii_host, user):
+    for other in _other_hosts(host, ascii_host):
         if other != host:
             yield scheme + other + rest
     if scheme.lower() == "http://" and not user and not rest.startswith(":"):
@@ -187,11 +187,9 @@ def _host_forms(plain: str) -> Iterator[str]:
             yield f"{scheme}www.{single[1]}.com{rest}"
 
 
-def _other_hosts(host: str, ascii_host: str, user: str | None) -> Iterable[str]:
+def _other_hosts(host: str, ascii_host: str) -> Iterable[str]:
     if ascii_host != host.lower():
         yield ascii_host
-    if user:
-        yield host
     trimmed = re.sub(r"[^0-9A-Za-z]+\Z", "", host[-300:])
     yield host[:-300] + trimmed
     address = parse_ipv4(ascii_host)
