@@ -11,6 +11,7 @@ from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http import HttpListener
 from filterproxy.listeners.milter import MilterListener
 from filterproxy.listeners.smtp import SmtpListener
+from filterproxy.listeners.spamd import SpamdListener
 from filterproxy.pipeline import Pipeline
 
 
@@ -38,4 +39,6 @@ def make_listener(
         return SmtpListener(config, pipelines, context)
     if isinstance(config, models.MilterListener):
         return MilterListener(config, pipelines, context)
+    if isinstance(config, models.SpamdListener):
+        return SpamdListener(config, pipelines, context)
     return HttpListener(config, pipelines, context, serving)

@@ -17,6 +17,7 @@ from filterproxy.classifier.autolearn import AutolearnConfig, choose
 from filterproxy.classifier.background import BackgroundLearner
 from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
+from filterproxy.classifier.feedback import Feedback, Outcome
 from filterproxy.classifier.learner import probability
 from filterproxy.classifier.personal import Owners, PersonalModel, PersonalModels, total
 from filterproxy.classifier.selection import Selection
@@ -181,11 +182,22 @@ class BayesCheck(LearningCheck[BayesConfig]):
         """Queue the message; it is learned in the scan pool."""
         self._learner.add(transaction.require_message().raw, chosen is Autolearn.SPAM)
 
+    async def teach(self, raw: bytes, label: str) -> bool:
+        """Learn or forget a message as `filterproxy learn` and `forget` do."""
+        return await self.context.scan_pool.run(teach, self._path, self.context.site.state_dir, raw, label)
+
     def _open(self, path: Path) -> SiteModel:
         return open_site_model(path, self.context.site.state_dir, self._warn)
 
     def _warn(self, text: str) -> None:
         self.context.log.warning("%s", text)
+
+
+def teach(model: Path, state_dir: Path, raw: bytes, label: str) -> bool:
+    """Learn or forget a message on top of a model; tell whether that changed anything. Raises FeedbackError."""
+    with Feedback(model, state_dir) as feedback:
+        outcome = feedback.forget(raw) if label == "forget" else feedback.learn(raw, label == "spam")
+    return outcome not in (Outcome.ALREADY, Outcome.UNKNOWN)
 
 
 def judge(model: SiteModel, message: Message, reasons: int, personal: Sequence[PersonalModel] = ()) -> Opinion:

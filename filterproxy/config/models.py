@@ -169,6 +169,24 @@ class MilterListener(Model):
     limits: MilterLimits = Field(MilterLimits(), description="Limits of this listener.")
 
 
+class SpamdLimits(Model):
+    """Limits of a spamd listener."""
+
+    message_size: Size = Field(50_000_000, ge=1, description="Larger messages are refused, before and after zlib.")
+    connections: int = Field(200, ge=1, description="Open connections a worker; more are refused.")
+    request_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take to send its request.")
+
+
+class SpamdListener(Model):
+    """SpamAssassin's spamd protocol, for spamc, spampd, Exim, Haraka and others; keep it on loopback."""
+
+    type: Literal["spamd"] = Field(description="spamd's protocol.")
+    address: Address = Field(description="Where to listen; spamc asks port 783 unless told otherwise.")
+    allow_tell: bool = Field(False, description="Clients may teach the classifier (TELL, spamc -L).")
+    headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    limits: SpamdLimits = Field(SpamdLimits(), description="Limits of this listener.")
+
+
 class HttpListener(Model):
     """Health and metrics over HTTP."""
 
@@ -176,7 +194,9 @@ class HttpListener(Model):
     address: Address = Field(description="Where to listen; keep it on loopback.")
 
 
-Listener = Annotated[SmtpListener | LmtpListener | MilterListener | HttpListener, Field(discriminator="type")]
+Listener = Annotated[
+    SmtpListener | LmtpListener | MilterListener | SpamdListener | HttpListener, Field(discriminator="type")
+]
 
 
 class Dns(Model):

@@ -25,7 +25,7 @@ LATER_KEYS: tuple[tuple[str, ...], ...] = (
     ("console",),
     ("redis",),
 )
-LATER_TYPES = frozenset(("spamd", "policy"))
+LATER_TYPES = frozenset(("policy",))
 LATER_CHECKS = frozenset(("greylisting", "greylist"))
 
 MakeError = Callable[..., ConfigError]

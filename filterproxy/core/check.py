@@ -115,7 +115,14 @@ class Evidence:
 
 
 class LearningCheck(Check[ConfigT]):
-    """A check that can learn a message from what the others said of it (autolearn)."""
+    """A check that learns: what people tell it, and from what the others said of a message (autolearn)."""
+
+    async def teach(self, raw: bytes, label: str) -> bool:
+        """Learn a message as `spam` or `ham`, or `forget` it; tell whether that changed anything.
+
+        Raises FilterproxyError when it cannot be learned; a check that only learns by itself leaves this as it is.
+        """
+        return False
 
     @property
     def autolearns(self) -> bool:

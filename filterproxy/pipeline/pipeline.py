@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from filterproxy.core.action import Action
-from filterproxy.core.check import Stage
+from filterproxy.core.check import LearningCheck, Stage
+from filterproxy.core.errors import FilterproxyError
 from filterproxy.core.outcome import CheckOutcome, Status
 from filterproxy.core.ports import Clock, ScanPool
 from filterproxy.core.reply import Reply
@@ -100,6 +101,17 @@ class Pipeline:
     async def close(self) -> None:
         """Close the checks."""
         await self.checks.close()
+
+    async def teach(self, raw: bytes, label: str) -> bool:
+        """Have every check that learns learn a message as `spam` or `ham`, or `forget` it; tell whether one did.
+
+        Raises FilterproxyError when there is none, or it cannot.
+        """
+        learners = [check for check in self.checks.checks if isinstance(check, LearningCheck)]
+        if not learners:
+            raise FilterproxyError("no enabled check learns: enable checks.bayes")
+        changed = [await check.teach(raw, label) for check in learners]
+        return any(changed)
 
     def begin(self, transaction: Transaction, delivery: Delivery) -> Scan:
         """Return the scan of a transaction that has just begun."""
