@@ -40,6 +40,7 @@ MAX_GROUP = 1000  # texts one group may hold
 MAX_ALSO = 8  # texts of a group that is looked for only near one of the best group
 MIN_BITS = 5  # how rare such a group has to be
 MAX_DEPTH = 60
+MAX_PATTERN = 20_000  # longer ones are letters with all their look-alikes, in which nothing is literal
 MAX_CLASS = 4  # members of a character class that count as alternatives
 
 # Characters that stand for themselves and that no quantifier follows.
@@ -100,6 +101,8 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
     `plain` texts are in normal form (see `normal_form`): single blanks are their only white space. Otherwise they may
     be any bytes, and literals end at characters outside ASCII, whose letter case is unknown there.
     """
+    if len(pattern) > MAX_PATTERN:
+        return Literals()
     try:
         node = _Reader(pattern, plain).alternation(0)
     except (_NotUnderstood, IndexError, ValueError, OverflowError):

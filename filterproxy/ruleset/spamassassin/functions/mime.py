@@ -167,6 +167,10 @@ def _vertical_words(call: Call) -> bool:
     return call.number(0) <= _spaces(call.facts) < (101 if high >= 100 else high)
 
 
+def _is_word(text: str) -> bool:
+    return text.isalnum() or any(char.isalnum() or char == "_" for char in text)
+
+
 @once
 def _differences(facts: Facts) -> tuple[float, int, int]:
     """Return by how much HTML differs from plain text in multipart/alternative, and the words of both."""
@@ -179,7 +183,7 @@ def _differences(facts: Facts) -> tuple[float, int, int]:
             kind = effective_type(leaf)
             if not leaf.is_container and kind in ("text/plain", "text/html"):
                 words = (render(source_text(leaf)) if kind == "text/html" else leaf.text).split()
-                (html if kind == "text/html" else plain).update(word for word in words if re.search(r"\w", word))
+                (html if kind == "text/html" else plain).update(filter(_is_word, words))
         if html:
             html_words, plain_words = len(html), len(plain)
             left = sum(1 for word, number in html.items() if word not in plain or number - plain[word] >= 1)
