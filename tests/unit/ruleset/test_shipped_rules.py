@@ -31,7 +31,7 @@ def test_their_own_tests_pass(ruleset):
 
 def test_every_rule_has_samples_and_a_description(ruleset):
     assert len(ruleset.tests) >= 150
-    assert [item.name for item in ruleset.tests if not (item.samples.match or item.samples.no_match)] == []
+    assert [item.name for item in ruleset.tests if not (item.samples.match and item.samples.no_match)] == []
     descriptions = {symbol.name: symbol.description for symbol in ruleset.symbols}
     assert [name for name, text in descriptions.items() if text == f"The rule {name}"] == []
 
