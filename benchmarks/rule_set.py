@@ -3,8 +3,10 @@
     python benchmarks/rule_set.py [--missed] [--json]
 
 Nothing is known of the client, the envelope or authentication, and no other check runs. Spam of 2026 is told in two
-halves by a hash of the file's name: rules are written by looking at one half only. `--missed` names the spam of that
-half below 3 points, and all wanted mail at or above them.
+halves by a hash of the file's name, so that new rules can be written by looking at one half only; older rules were
+written with both in sight. `--missed` names the spam of that
+first half below 3 points, and all wanted mail at or above
+them.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ def groups(folder: Path) -> Iterator[Group]:
 
 
 def held_out(name: str) -> bool:
-    """Tell whether a message belongs to the half that rules are not written from."""
+    """Tell whether a message belongs to the half that new rules are not written from."""
     return hashlib.sha256(name.encode()).digest()[0] % 2 == 1
 
 
