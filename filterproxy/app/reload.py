@@ -13,7 +13,7 @@ from filterproxy.config.loader import Loaded
 ANSWER_TIMEOUT = 60.0
 
 # Taken at the start only: they are bound, forked or opened before a worker exists.
-_START_ONLY = ("listeners", "workers", "store", "log", "user", "group")
+_START_ONLY = ("workers", "store", "log", "user", "group")
 
 
 class Reload:
@@ -52,5 +52,7 @@ class Reload:
 
 
 def needs_restart(old: Loaded, new: Loaded) -> list[str]:
-    """Return the changed keys that only a restart takes up."""
-    return [key for key in _START_ONLY if getattr(old.settings, key) != getattr(new.settings, key)]
+    """Return the changed keys that only a restart takes up; of the listeners those that came, went or moved."""
+    changed = [key for key in _START_ONLY if getattr(old.settings, key) != getattr(new.settings, key)]
+    before, after = ({f"{item.type} {item.address}" for item in loaded.settings.listeners} for loaded in (old, new))
+    return [f"listeners: {name}" for name in sorted(before ^ after)] + changed

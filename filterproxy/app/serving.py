@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from filterproxy.config import models
 from filterproxy.listeners.context import ListenerContext
@@ -21,8 +21,12 @@ class Listener(Protocol):
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that listen already."""
 
-    def reload(self) -> None:
-        """Read certificates and the like again; raise ConfigError and keep those in use when they are unusable."""
+    async def prepare(self, config: Any, context: ListenerContext) -> Callable[[], None]:
+        """Build what new settings of the same address need; raise ConfigError.
+
+        Returns what puts them to use for new sessions, or reads certificates and the like again when nothing has
+        changed; that raises ConfigError and keeps those in use when they are unusable.
+        """
 
     async def drain(self, timeout: float) -> None:
         """Accept no more and finish what is open, at most that many seconds."""

@@ -12,14 +12,16 @@ import signal
 import socket
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filterproxy.app.compose import OpenResolver, Services, make_pipeline, make_site, make_store
 from filterproxy.app.control import ControlMessage, Word
 from filterproxy.app.errors import fault_lines
+from filterproxy.app.next_hops import check_next_hops
 from filterproxy.app.serving import Listener, make_listener
 from filterproxy.app.sockets import BoundListener
+from filterproxy.config import models
 from filterproxy.config.endpoints import all_providers
 from filterproxy.config.loader import Loaded
 from filterproxy.core.errors import ConfigError, FilterproxyError
@@ -63,6 +65,16 @@ class Generation:
     pipeline: Pipeline
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a reload has built and not put to use yet; `listeners` are the changes of each listener."""
+
+    number: int
+    generation: Generation
+    context: ListenerContext
+    listeners: Sequence[tuple[BoundListener, Callable[[], None]]]
+
+
 def run_worker(setup: WorkerSetup, control: socket.socket) -> int:
     """Serve until told to stop; return the exit status, 1 when the start failed (the supervisor knows why)."""
     enter_worker(setup.number)
@@ -88,7 +100,7 @@ class Worker:
         self._pool = ThreadScanPool()
         self._store: SqliteStore = make_store(setup.loaded, self._clock, self._log, self._metrics)
         self._listeners: list[tuple[Listener, BoundListener]] = []
-        self._prepared: tuple[int, Generation] | None = None
+        self._prepared: Prepared | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._stopping = asyncio.Event()
 
@@ -120,7 +132,9 @@ class Worker:
             self._current.site, self._log, self._metrics, self._clock, providers, self._current.services.resolver
         )
         for bound in self._setup.bound:
-            listener = make_listener(bound.config, self._pipeline, self._context, self._serving)
+            listener = make_listener(
+                _settings_of(bound, self._setup.loaded), self._pipeline, self._context, self._serving
+            )
             await listener.start(bound.sockets)
             self._listeners.append((listener, bound))
 
@@ -183,7 +197,8 @@ class Worker:
         try:
             # Reading and compiling takes a while: in a thread, sessions go on.
             loaded = await asyncio.to_thread(self._setup.load)
-            self._prepared = generation, await self._open(loaded, aside=True)
+            await asyncio.to_thread(check_next_hops, loaded)
+            self._prepared = await self._prepared_for(generation, await self._open(loaded, aside=True))
         except FilterproxyError as error:
             return ControlMessage(Word.REFUSED, generation, tuple(fault_lines(error)))
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the configuration in use stays in use
@@ -191,22 +206,39 @@ class Worker:
             return ControlMessage(Word.REFUSED, generation, (f"{type(error).__name__}: {error}",))
         return ControlMessage(Word.PREPARED, generation)
 
+    async def _prepared_for(self, number: int, generation: Generation) -> Prepared:
+        """Return what the new settings of the listeners need; nothing is left of the generation when one is refused."""
+        providers = all_providers(generation.loaded.settings.providers)
+        site, resolver = generation.site, generation.services.resolver
+        context = replace(self._context, site=site, resolver=resolver, providers=providers)
+        try:
+            changes = [
+                (bound, await listener.prepare(_settings_of(bound, generation.loaded), context))
+                for listener, bound in self._listeners
+            ]
+        except BaseException:
+            await _close(generation.pipeline.checks, generation.services)
+            raise
+        return Prepared(number, generation, context, changes)
+
     def _commit(self, generation: int) -> None:
-        if self._prepared is None or self._prepared[0] != generation:
+        prepared = self._prepared
+        if prepared is None or prepared.number != generation:
             return
-        old, self._current, self._prepared = self._current, self._prepared[1], None
-        self._context.site, self._context.resolver = self._current.site, self._current.services.resolver
+        old, self._current, self._prepared = self._current, prepared.generation, None
+        self._context.site, self._context.resolver = prepared.context.site, prepared.context.resolver
+        self._context.providers = prepared.context.providers
         self._log.reopen()
-        for listener, bound in self._listeners:
+        for bound, use in prepared.listeners:
             try:
-                listener.reload()
+                use()
             except ConfigError as error:
                 self._log.warning("reload", f"{bound.config.address} keeps its files as they were: {error}")
         self._retire(old)
 
     async def _abort(self) -> None:
         if self._prepared is not None:
-            forgotten, self._prepared = self._prepared[1], None
+            forgotten, self._prepared = self._prepared.generation, None
             await _close(forgotten.pipeline.checks, forgotten.services)
 
     def _retire(self, old: Generation) -> None:
@@ -236,6 +268,12 @@ class Worker:
         await self._store.close()
         self._pool.close()
         self._writer.close()
+
+
+def _settings_of(bound: BoundListener, loaded: Loaded) -> models.Listener:
+    """Return what a configuration says of a listener; when it says nothing, what was said at the start."""
+    key = (bound.config.type, bound.config.address)
+    return next((item for item in loaded.settings.listeners if (item.type, item.address) == key), bound.config)
 
 
 async def _close(checks: CheckSet, services: Services, after: asyncio.Event | None = None) -> None:

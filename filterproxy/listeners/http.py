@@ -57,8 +57,9 @@ class HttpListener:
             started.cancel()
             await self._task
 
-    def reload(self) -> None:
-        """Do nothing: this listener keeps no files."""
+    async def prepare(self, config: HttpConfig, context: ListenerContext) -> Callable[[], None]:
+        """Return what does nothing: this listener has no settings but its address."""
+        return lambda: None
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, let requests finish for `timeout` seconds, close all."""

@@ -28,8 +28,13 @@ class MilterListener:
         for listening in sockets:
             self._servers.append(await self._serve(listening))
 
-    def reload(self) -> None:
-        """Do nothing: this listener keeps no files."""
+    async def prepare(self, config: MilterConfig, context: ListenerContext) -> Callable[[], None]:
+        """Return what puts new settings to use for new connections."""
+
+        def commit() -> None:
+            self._shared.config = config
+
+        return commit
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, close sessions between messages, let messages finish for `timeout` seconds, close all."""

@@ -76,10 +76,12 @@ class MilterSession(asyncio.Protocol):
     """The shell around one MilterConnection and one MilterCollector."""
 
     def __init__(self, shared: MilterShared) -> None:
-        limits = shared.config.limits
+        # A reload changes the listener's settings for connections from then on.
+        config = self._config = shared.config
+        limits = config.limits
         self._shared = shared
         self._context = shared.context
-        wishes = _REMOVING if shared.config.never_reject else WISHES
+        wishes = _REMOVING if config.never_reject else WISHES
         self._connection = MilterConnection(wishes, frame_limit=limits.frame_size)
         self._collector = MilterCollector(shared.context.site, limits.message_size)
         self._transport: asyncio.Transport | None = None
@@ -98,8 +100,8 @@ class MilterSession(asyncio.Protocol):
         """Take a connection, or close it at once when there are too many."""
         self._transport = cast(asyncio.Transport, transport)
         shared = self._shared
-        if len(shared.sessions) >= shared.config.limits.connections:
-            self._context.log.session_error(self._id, f"more than {shared.config.limits.connections} connections")
+        if len(shared.sessions) >= self._config.limits.connections:
+            self._context.log.session_error(self._id, f"more than {self._config.limits.connections} connections")
             self._transport.abort()
             return
         shared.sessions.add(self)
@@ -109,7 +111,7 @@ class MilterSession(asyncio.Protocol):
         if self._tcp is not None:
             self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._last_activity = self._context.clock.monotonic()
-        self._watch_idle(shared.config.limits.idle_timeout)
+        self._watch_idle(self._config.limits.idle_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the MTA."""
@@ -117,7 +119,7 @@ class MilterSession(asyncio.Protocol):
         self._connection.receive_data(data)
         if self._deciding is None:
             self._take_commands()
-        elif self._connection.buffered > self._shared.config.limits.frame_size:
+        elif self._connection.buffered > self._config.limits.frame_size:
             self._protocol_error("the MTA sends while it should wait for our reply")
         if self._tcp is not None and self._deciding is None:
             _acknowledge_now(self._tcp)
@@ -213,7 +215,7 @@ class MilterSession(asyncio.Protocol):
         self._drop_scan()
         transaction = self._collector.mail(received)
         self._scan = self._shared.pipelines().begin(transaction, self._delivery())
-        self._collector.enough = min(self._scan.wants, self._shared.config.limits.message_size)
+        self._collector.enough = min(self._scan.wants, self._config.limits.message_size)
         self._scan.reached(Stage.MAIL)
 
     def _on_content(self) -> None:
@@ -267,7 +269,7 @@ class MilterSession(asyncio.Protocol):
     # the verdict
 
     def _delivery(self) -> Delivery:
-        options, config = self._connection.options, self._shared.config
+        options, config = self._connection.options, self._config
         actions = options.actions if options is not None else Actions(0)
         return Delivery(
             LISTENER,
@@ -298,7 +300,7 @@ class MilterSession(asyncio.Protocol):
 
     def _promise_progress(self) -> None:
         loop = asyncio.get_running_loop()
-        self._progress_timer = loop.call_later(self._shared.config.progress_interval, self._report_progress)
+        self._progress_timer = loop.call_later(self._config.progress_interval, self._report_progress)
 
     def _report_progress(self) -> None:
         self._write(self._connection.send(Progress()))
@@ -315,7 +317,7 @@ class MilterSession(asyncio.Protocol):
         self._context.log.warning(
             f"milter {self._id}",
             f"message of {self._collector.size} bytes: listeners.limits.message_size is"
-            f" {self._shared.config.limits.message_size}",
+            f" {self._config.limits.message_size}",
         )
         self._write(self._connection.send(ReplyCode.of(_TOO_LARGE)))
         self._end_transaction()
@@ -355,7 +357,7 @@ class MilterSession(asyncio.Protocol):
         self._idle_timer = asyncio.get_running_loop().call_later(seconds, self._check_idle)
 
     def _check_idle(self) -> None:
-        limit = self._shared.config.limits.idle_timeout
+        limit = self._config.limits.idle_timeout
         quiet = self._context.clock.monotonic() - self._last_activity
         if quiet < limit or self._deciding is not None:
             self._watch_idle(max(limit - quiet, limit / 10))

@@ -31,6 +31,25 @@ class SmtpListener:
         for listening in sockets:
             self._servers.append(await self._serve(listening))
 
+    async def prepare(self, config: SmtpConfig, context: ListenerContext) -> Callable[[], None]:
+        """Build what new settings need; return what puts them to use for new sessions. Raises ConfigError.
+
+        Sessions under way keep the old ones, and their next hop until the last of them has gone.
+        """
+        old = self._shared
+        if config == old.config and context.providers == old.context.providers:
+            await old.check_front(context.site)
+            return self.reload
+        new = SmtpShared(config, old.pipelines, context, old.open)
+        await new.check_front()
+
+        def commit() -> None:
+            new.context = old.context
+            self._shared = new
+            old.retire()
+
+        return commit
+
     def reload(self) -> None:
         """Read certificates and passwords again; raise ConfigError and keep those in use when they are unusable."""
         if self._shared.tls is not None:
@@ -41,7 +60,7 @@ class SmtpListener:
     async def drain(self, timeout: float) -> None:
         """Accept no more, close idle sessions, let transactions finish for `timeout` seconds, close all."""
         shared = self._shared
-        shared.draining = True
+        shared.open.draining = True
         for server in self._servers:
             server.close()
         for session in list(shared.sessions):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filterproxy.config.models import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.errors import ConfigError, NextHopError
+from filterproxy.core.ports import Site
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.spool import Spool
 from filterproxy.pipeline import Delivery, Pipeline
@@ -30,16 +31,36 @@ _PASSWORDS_AT_ONCE = 2
 _FRONT_PROBE = 5.0
 
 
-class SmtpShared:
-    """Configuration, TLS, passwords, next hop and the open sessions of a listener; raises ConfigError."""
+class OpenSessions:
+    """The open sessions of a listener, whatever settings they began with."""
 
-    def __init__(self, config: SmtpConfig, pipelines: Callable[[], Pipeline], context: ListenerContext) -> None:
+    def __init__(self) -> None:
+        self.sessions: set[SmtpSession] = set()
+        self.clients: Counter[str] = Counter()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.draining = False
+
+
+class SmtpShared:
+    """Configuration, TLS, passwords, next hop and the open sessions of a listener; raises ConfigError.
+
+    A reload with other settings makes a new one beside it; both count the same sessions.
+    """
+
+    def __init__(
+        self,
+        config: SmtpConfig,
+        pipelines: Callable[[], Pipeline],
+        context: ListenerContext,
+        sessions: OpenSessions | None = None,
+    ) -> None:
         self.config = config
         self.pipelines = pipelines
         self.context = context
         self.next_hop = NextHop(
             config.next_hop,
-            lambda: context.site.hostname,
+            lambda: self.context.site.hostname,
             providers=context.providers,
             base_dir=context.site.base_dir,
             trouble=self._trouble,
@@ -63,11 +84,29 @@ class SmtpShared:
         self.normalize_newlines = (
             config.bare_newlines or ("normalize" if self.after_queue else "reject")
         ) == "normalize"
-        self.draining = False
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.sessions: set[SmtpSession] = set()
-        self._clients: Counter[str] = Counter()
+        self.open = sessions or OpenSessions()
+        self._own = 0
+        self._retired = False
+
+    @property
+    def draining(self) -> bool:
+        """Tell whether the listener ends."""
+        return self.open.draining
+
+    @property
+    def idle(self) -> asyncio.Event:
+        """Return what is set while no session is open."""
+        return self.open.idle
+
+    @property
+    def sessions(self) -> set[SmtpSession]:
+        """Return the open sessions of the listener."""
+        return self.open.sessions
+
+    def retire(self) -> None:
+        """Other settings are in use from now on: give the next hop's connections back once the last session goes."""
+        self._retired = True
+        self.next_hop.close()
 
     def _trouble(self, name: str, error: NextHopError) -> None:
         """Log that one of several servers cannot be used; the mail may go another way."""
@@ -82,12 +121,12 @@ class SmtpShared:
         word, name = await reverse_name(resolver, parsed)
         return name if word == "pass" else ""
 
-    async def check_front(self) -> None:
+    async def check_front(self, site: Site | None = None) -> None:
         """Raise ConfigError when mode front would take no mail, as nothing says who may send where.
 
         A next hop that cannot be reached now is no reason not to start: strangers are refused until it can.
         """
-        site = self.context.site
+        site = site or self.context.site
         if not self.front or site.relay_domains or site.local_networks or self.config.auth:
             return
         try:
@@ -118,6 +157,7 @@ class SmtpShared:
         """Count a session in when there is room for one more; tell whether there is."""
         if len(self.sessions) >= self.config.limits.connections:
             return False
+        self._own += 1
         self.sessions.add(session)
         self.idle.clear()
         return True
@@ -125,18 +165,21 @@ class SmtpShared:
     def admit_client(self, address: str) -> str | None:
         """Count one more session of a client's network; return the network, None when it has too many."""
         network = self._network(address)
-        if self._clients[network] >= self.config.limits.client_connections:
+        if self.open.clients[network] >= self.config.limits.client_connections:
             return None
-        self._clients[network] += 1
+        self.open.clients[network] += 1
         return network
 
     def dismiss(self, session: SmtpSession, network: str | None) -> None:
         """Count a session out that was counted in, and its client's network when that was."""
         self.sessions.discard(session)
+        self._own -= 1
+        if self._retired and not self._own:
+            self.next_hop.close()
         if network is not None:
-            self._clients[network] -= 1
-            if not self._clients[network]:
-                del self._clients[network]
+            self.open.clients[network] -= 1
+            if not self.open.clients[network]:
+                del self.open.clients[network]
         if not self.sessions:
             self.idle.set()
 

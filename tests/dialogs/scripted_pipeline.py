@@ -25,11 +25,13 @@ class Script:
     verdict: Verdict = field(default_factory=lambda: Verdict(Action.NO_ACTION))
     fails: str = ""
     release: asyncio.Event | None = None
-    wants: int = 10_000_001
+    wants: int | None = None
 
 
 class ScriptedScan:
     """A Scan (see filterproxy.pipeline) that follows a script and remembers."""
+
+    wants = 10_000_001
 
     def __init__(self, script: Script, transaction: Transaction, delivery: Delivery) -> None:
         self.script = script
@@ -38,7 +40,8 @@ class ScriptedScan:
         self.stages: list[str] = []
         self.raw: bytes | None = None
         self.size = 0
-        self.wants = script.wants
+        if script.wants is not None:
+            self.wants = script.wants
         self.cancelled = False
         self.recorded = ""
         self.scanning = asyncio.Event()

@@ -11,6 +11,7 @@ import re
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import threading
 import urllib.error
@@ -24,6 +25,7 @@ import pytest
 
 from filterproxy.app.demo.next_hop import start_next_hop
 from filterproxy.config.addresses import SocketAddress
+from tests.certificates import Certificates, make_certificates
 from tests.system.messages import gtube, message
 from tests.system.server import COMMAND, FilterproxyServer
 from tests.system.waiting import answers, free_port, wait_until
@@ -517,4 +519,153 @@ def test_rules_that_change_under_load_lose_nothing(site: Site, system_dir: Path,
     assert failures == []
     delivered = b"".join(site.maildir())
     assert len(accepted) >= 20
+    assert [name for name in accepted if f"{name}@example.org".encode() not in delivered] == []
+
+
+# Settings of listeners
+
+
+def test_a_reload_takes_a_listeners_settings_for_new_sessions(site: Site, filterproxy_server: Start) -> None:
+    config = site.config(workers=2)
+    server = filterproxy_server(config)
+    with site.session() as old:
+        assert old.esmtp_features["size"] == "50000000"
+        config["listeners"][0]["limits"] = {"message_size": "10KB", "recipients": 1}
+        server.configure(config)
+        server.reload()
+        server.wait_for_log("reload: done")
+        with site.session() as new:
+            assert new.esmtp_features["size"] == "10000"
+            assert site.send(message("small"), new)[0] == 250
+            assert site.send(message("large", body=b"x\r\n" * 5000), new)[0] == 552
+        # The session that was open has what it began with.
+        assert site.send(message("old", body=b"x\r\n" * 5000), old)[0] == 250
+    assert "takes effect after a restart" not in server.log()
+    assert len(site.maildir()) == 2
+
+
+def test_a_worker_that_is_started_after_a_reload_has_the_new_settings(site: Site, filterproxy_server: Start) -> None:
+    config = site.config()
+    server = filterproxy_server(config)
+    config["listeners"][0]["limits"] = {"message_size": "10KB"}
+    server.configure(config)
+    server.reload()
+    server.wait_for_log("reload: done")
+    (first,) = workers_of(server)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: workers_of(server) not in ([], [first]), "a new worker", state=server.log)
+    wait_until(lambda: site.get("/healthz")[0] == 200, "it serves", state=server.log)
+    with site.session() as smtp:
+        assert smtp.esmtp_features["size"] == "10000"
+
+
+def test_a_reload_takes_another_next_hop_while_mail_flows(
+    site: Site, system_dir: Path, filterproxy_server: Start
+) -> None:
+    config = site.config(workers=2)
+    server = filterproxy_server(config)
+    other = system_dir / "other"
+    port = free_port()
+    second = start_next_hop(SocketAddress("127.0.0.1", port), other)
+    try:
+        with site.session() as old:
+            assert site.send(message("before"), old)[0] == 250
+            config["listeners"][0]["next_hop"] = f"127.0.0.1:{port}"
+            server.configure(config)
+            server.reload()
+            server.wait_for_log("reload: done")
+            assert site.send(message("still-old"), old)[0] == 250
+            assert site.send(message("new"))[0] == 250
+        assert [b"<before@" in raw or b"<still-old@" in raw for raw in site.maildir()] == [True, True]
+        (only,) = (other / "new").iterdir()
+        assert b"<new@example.org>" in only.read_bytes()
+    finally:
+        second.stop()
+
+
+def test_a_listener_whose_settings_are_wrong_leaves_all_as_it_was(site: Site, filterproxy_server: Start) -> None:
+    config = site.config(workers=2)
+    server = filterproxy_server(config)
+    config["listeners"][0] |= {"tls": {"cert": "gone.pem"}, "limits": {"message_size": "10KB"}}
+    server.configure(config)
+    server.reload()
+    log = server.wait_for_log("warning: reload: refused, the old configuration stays in use")
+    assert "gone.pem" in log
+    assert "no such file" in log
+    with site.session() as smtp:
+        assert smtp.esmtp_features["size"] == "50000000"
+        assert "starttls" not in smtp.esmtp_features
+        assert site.send(message("as-before"), smtp)[0] == 250
+
+
+def test_a_listener_that_moved_needs_a_restart_and_the_log_names_it(site: Site, filterproxy_server: Start) -> None:
+    config = site.config()
+    server = filterproxy_server(config)
+    port = free_port()
+    config["listeners"][0] = {**config["listeners"][0], "address": f"127.0.0.1:{port}"}
+    server.configure(config)
+    server.reload()
+    server.wait_for_log("reload: done")
+    log = server.log()
+    for address in (site.smtp, port):
+        assert f"listeners: smtp 127.0.0.1:{address} has changed: that takes effect after a restart" in log
+    assert site.send(message("where-it-was"))[0] == 250
+
+
+def test_certificates_and_settings_change_while_mail_flows(
+    site: Site, system_dir: Path, filterproxy_server: Start
+) -> None:
+    first, second = (make_certificates(system_dir / name) for name in ("first", "second"))
+    config = site.config(workers=2)
+    config["listeners"][0]["tls"] = {"cert": str(first.cert), "key": str(first.key)}
+    server = filterproxy_server(config)
+    stop = threading.Event()
+    accepted: list[str] = []
+    failures: list[str] = []
+
+    def sender(number: int) -> None:
+        for count in itertools.count():
+            if stop.is_set():
+                return
+            name = f"flow-{number}-{count}"
+            try:
+                answer = site.send(message(name))
+            except (OSError, smtplib.SMTPException) as error:
+                answer = (0, repr(error))
+            (accepted if answer[0] == 250 else failures).append(name if answer[0] == 250 else f"{name}: {answer}")
+
+    def trusts(certificates: Certificates) -> bool:
+        with site.session() as smtp, contextlib.suppress(ssl.SSLCertVerificationError):
+            smtp.starttls(context=certificates.client_context())
+            return True
+        return False
+
+    threads = [threading.Thread(target=sender, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert trusts(first)
+        # The same files, replaced; then other files and limits.
+        first.cert.write_bytes(second.cert.read_bytes())
+        first.key.write_bytes(second.key.read_bytes())
+        server.reload()
+        server.wait_for_log("reload: done")
+        assert trusts(second)
+        assert not trusts(first)
+        third = make_certificates(system_dir / "third")
+        config["listeners"][0] |= {
+            "tls": {"cert": str(third.cert), "key": str(third.key)},
+            "limits": {"message_size": "1MB"},
+        }
+        server.configure(config)
+        server.reload()
+        server.wait_for_log("reload: done", count=2)
+        assert trusts(third)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    delivered = b"".join(site.maildir())
+    assert len(accepted) >= 10
     assert [name for name in accepted if f"{name}@example.org".encode() not in delivered] == []
