@@ -33,6 +33,17 @@ _SCANS = frozenset({Verb.CHECK, Verb.SYMBOLS, Verb.REPORT, Verb.REPORT_IFSPAM, V
 _NO_THRESHOLD = 999.0
 
 
+def _delivery(config: SpamdConfig) -> Delivery:
+    """A client gets the message back whatever happens to it elsewhere: nothing is refused or dropped here."""
+    return Delivery(
+        listener=LISTENER,
+        in_session=False,
+        on_reject=Action.ADD_HEADER,
+        quarantine_fallback=Action.ADD_HEADER,
+        header_profile=config.headers,
+    )
+
+
 class SpamdListener:
     """Serves one configured address; `pipelines` gives the pipeline for each request."""
 
@@ -40,14 +51,7 @@ class SpamdListener:
         self._config, self._pipelines, self._context = config, pipelines, context
         self._servers: list[asyncio.Server] = []
         self._open: set[asyncio.Task[None]] = set()
-        # A client gets the message back whatever happens to it elsewhere: nothing is refused or dropped here.
-        self._delivery = Delivery(
-            listener=LISTENER,
-            in_session=False,
-            on_reject=Action.ADD_HEADER,
-            quarantine_fallback=Action.ADD_HEADER,
-            header_profile=config.headers,
-        )
+        self._delivery = _delivery(config)
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound and listening; the listener closes them in the end."""
@@ -55,8 +59,14 @@ class SpamdListener:
             serve = asyncio.start_unix_server if listening.family == socket.AF_UNIX else asyncio.start_server
             self._servers.append(await serve(self._connected, sock=listening, limit=_CHUNK))
 
-    def reload(self) -> None:
-        """Do nothing: this listener keeps no files."""
+    async def prepare(self, config: SpamdConfig, context: ListenerContext) -> Callable[[], None]:
+        """Return what puts new settings to use from the next request on."""
+        delivery = _delivery(config)
+
+        def commit() -> None:
+            self._config, self._delivery = config, delivery
+
+        return commit
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, let requests finish for `timeout` seconds, cut off the rest."""
