@@ -22,6 +22,9 @@ from filterproxy.ruleset import loader
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, TextLimits
 from filterproxy.ruleset.ruleset import TIME_LIMIT, Hit
 
+# Seconds that asking the rules may hold the event loop before the rest goes to the scan pool.
+_ON_LOOP = 0.003
+
 
 class RulesConfig(CheckConfig):
     """Keys of `checks.rules`."""
@@ -90,7 +93,9 @@ class RulesCheck(Check[RulesConfig]):
         if transaction.require_message().size > self.config.pool_size:
             return await pool.run(self.ruleset.match, transaction, now)
         work = self.ruleset.begin(transaction, now)
-        return await pool.run(self.ruleset.finish, work) if work.slow else self.ruleset.finish(work)
+        if not work.slow and self.ruleset.advance(work, _ON_LOOP):
+            return work.hits
+        return await pool.run(self.ruleset.finish, work)
 
     async def _refresh_lists(self) -> None:
         """Look at the list files, at most once in `refresh` seconds."""

@@ -7,8 +7,9 @@ so one ruleset may be asked about many messages at once.
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -29,8 +30,8 @@ from filterproxy.ruleset.schema import Match, Samples
 from filterproxy.ruleset.sights import Sight, sights
 from filterproxy.ruleset.unaided import UnaidedExpressions
 
-# Program size times text length: up to this RE2 takes a few milliseconds even when it cannot use its automaton.
-_SLOW = 4_000_000
+# Program size times text length: beyond it one expression alone may take long, when RE2 cannot keep its automaton.
+_SLOW = 32_000_000
 # Bytes that sets of expressions read: their automatons take most of the time while they are new.
 _LONG = 64 * 1024
 TIME_LIMIT = Symbol("RULES_TIME_LIMIT", 0.0, "Rules with look-around had too little time and may have missed something")
@@ -56,12 +57,18 @@ class Tested:
     path: KeyPath
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """What is left to do for one message: asking the rules that may match, and whether that may take long."""
+    """What is left to do for one message: asking the rules that may match, and whether a step may take long.
+
+    It can be done in several runs, one after the other in any threads; `hits` and `late` are what came out so far.
+    """
 
     run: Run
     slow: bool
+    hits: list[Hit] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    steps: Iterator[None] | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -97,7 +104,12 @@ class RuleSet:
 
     def finish(self, work: Work) -> list[Hit]:
         """Return the rules that match; `work.slow` says when this may take long."""
-        return self._matcher.finish(work)
+        self._matcher.advance(work, math.inf)
+        return work.hits
+
+    def advance(self, work: Work, seconds: float) -> bool:
+        """Do a part of the work in about that time; tell whether `work.hits` is complete."""
+        return self._matcher.advance(work, seconds)
 
     def trace(self, transaction: Transaction, now: datetime) -> dict[str, tuple[Sight, ...]]:
         """Return where each rule that matches saw what, in full; slower than `match`, for people who ask why."""
@@ -174,31 +186,44 @@ class _Matcher:
         """Add the expressions without literals that may match."""
         work.run.candidates.update(dict.fromkeys(self._unaided.candidates(work.run.facts)))
 
-    def _drop_unconfirmed(self, run: Run) -> None:
-        """Drop expressions over one text that do not match it, so that no rule need ask."""
+    def advance(self, work: Work, seconds: float) -> bool:
+        """Go on with the work until it is done, which is told, or the time is up."""
+        if work.steps is None:
+            work.steps = self._steps(work)
+        until = time.perf_counter() + seconds
+        return not any(time.perf_counter() > until for _ in work.steps)
+
+    def _steps(self, work: Work) -> Iterator[None]:
+        """Drop expressions that do not match, then ask the rules that may match, and those that need none."""
+        yield from self._drop_unconfirmed(work.run)
+        self.search_unaided(work)
+        yield
+        rules = dict.fromkeys(self._always)
+        rules |= {rule: None for number in sorted(work.run.candidates) for rule in self._woken.get(number, ())}
+        for rule in rules:
+            self._ask(rule, work)
+            yield
+        if work.late:
+            work.hits.append(Hit(TIME_LIMIT.name, tuple(work.late[:MAX_OPTIONS])))
+
+    def _drop_unconfirmed(self, run: Run) -> Iterator[None]:
+        """Drop expressions over one text that do not match it, so that no rule need ask; a step for each."""
         for number, places in list(run.candidates.items()):
             pattern = self._confirmable.get(number) if places else None
             value = pattern and run.facts.only_text(pattern.field)
-            if pattern and value and places and not pattern.confirm(value, places, run):
-                del run.candidates[number]
+            if pattern and value and places:
+                if not pattern.confirm(value, places, run):
+                    del run.candidates[number]
+                yield
 
-    def finish(self, work: Work) -> list[Hit]:
-        """Ask the rules whose expressions may match, and those that need none."""
+    def _ask(self, rule: Rule, work: Work) -> None:
         run = work.run
-        self._drop_unconfirmed(run)
-        self.search_unaided(work)
-        rules = dict.fromkeys(self._always)
-        rules |= {rule: None for number in sorted(run.candidates) for rule in self._woken.get(number, ())}
-        hits: list[Hit] = []
-        late: list[str] = []
-        for rule in rules:
-            refused = run.budget.refused
-            evidence = run.ask(rule)
-            if evidence is not None:
-                hits.append(Hit(rule.name, shortened(evidence)))
-            if run.budget.refused > refused:
-                late.append(rule.name)
-        return [*hits, Hit(TIME_LIMIT.name, tuple(late[:MAX_OPTIONS]))] if late else hits
+        refused = run.budget.refused
+        evidence = run.ask(rule)
+        if evidence is not None:
+            work.hits.append(Hit(rule.name, shortened(evidence)))
+        if run.budget.refused > refused:
+            work.late.append(rule.name)
 
 
 def _size(pattern: Pattern) -> float:
