@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import resource
 import signal
 import sys
 import threading
@@ -136,6 +137,40 @@ async def test_a_process_is_killed(system_dir: Path, victim: str, number: signal
         # SIGTERM lets transactions end; after SIGKILL nobody is left to hear the next hop's 250.
         cell.check(may_double=number == signal.SIGKILL and "final dot" in cell.name)
         assert not cell.refused
+
+
+async def test_the_disk_is_full(system_dir: Path) -> None:
+    """Large messages wait in files; while those cannot grow they are put off, small ones go on, and none is lost."""
+    hop, port = ScriptedHop(), free_port()
+    await hop.start()
+    server = FilterproxyServer(system_dir / "filterproxy", config({port: hop}, workers=2))
+    await asyncio.to_thread(server.start)
+    small, large = Cell("disk full, small messages", MESSAGES), Cell("disk full, large messages", MESSAGES)
+    kinds = [(small, f"m{next(_NUMBERS)}", SIZE), (large, f"m{next(_NUMBERS)}", HUGE)]
+    try:
+        limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE, (4_000_000, -1)) for pid in workers_of(server)}
+        async with asyncio.TaskGroup() as senders:
+            for number in range(MESSAGES):
+                for cell, name, size in kinds:
+                    senders.create_task(
+                        send_until_answered(cell, f"{name}-{number}", message(f"{name}-{number}", size), port)
+                    )
+            async with asyncio.timeout(60):
+                while len(small.accepted) < MESSAGES or large.attempts < 2 * MESSAGES:
+                    await asyncio.sleep(0.05)
+            assert not large.accepted
+            for pid, limit in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+    finally:
+        await asyncio.to_thread(server.stop)
+        await hop.close()
+    for cell, name, size in kinds:
+        cell.take([item for item in hop.delivered if item[0].startswith(f"{name}-")], size)
+    show([small, large])
+    for cell in (small, large):
+        cell.check(may_double=False)
+        assert len(cell.accepted) == MESSAGES
+    assert "spool: cannot keep a message: File too large" in server.log()
 
 
 async def _strike(server: FilterproxyServer, victim: str, number: signal.Signals, hops: list[ScriptedHop]) -> None:
