@@ -41,7 +41,7 @@ def load(count: int) -> tuple[str, list[Mail]]:
     """Return what the messages are and `count` of them: of the SpamAssassin corpus, or of the tests' own."""
     files = [path for path in sorted(CORPUS.glob("*/*")) if path.is_file()]
     if files:
-        return "SpamAssassin corpus", [_read(path) for path in _spread(files, count)]
+        return "SpamAssassin corpus", [read(path) for path in _spread(files, count)]
     raws = [item.raw for item in read_messages([SHIPPED]) if item.raw]
     return "tests/data/messages", [_mail(raw) for raw in _spread(raws, count)]
 
@@ -64,7 +64,8 @@ def _spread(items: Sequence[T], count: int) -> list[T]:
     return [items[int(number * step)] for number in range(min(count, len(items)))]
 
 
-def _read(path: Path) -> Mail:
+def read(path: Path) -> Mail:
+    """Return a message from a file."""
     return _mail(path.read_bytes())
 
 

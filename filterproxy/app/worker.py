@@ -6,6 +6,7 @@ The rule: it takes its orders from the supervisor alone; when the supervisor is 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from filterproxy.app.compose import OpenResolver, Services, make_pipeline, make_site, make_store
 from filterproxy.app.control import ControlMessage, Word
 from filterproxy.app.errors import fault_lines
+from filterproxy.app.loop_watch import LoopWatch, run_watched
 from filterproxy.app.next_hops import check_next_hops
 from filterproxy.app.serving import Listener, make_listener
 from filterproxy.app.sockets import BoundListener
@@ -79,7 +81,8 @@ def run_worker(setup: WorkerSetup, control: socket.socket) -> int:
     """Serve until told to stop; return the exit status, 1 when the start failed (the supervisor knows why)."""
     enter_worker(setup.number)
     try:
-        return asyncio.run(Worker(setup, control).run())
+        worker = Worker(setup, control)
+        return run_watched(worker.run(), worker.watch)
     finally:
         setup.log.close()
         if os.getppid() != setup.supervisor:
@@ -96,6 +99,7 @@ class Worker:
         self._log = setup.log
         self._metrics = Metrics()
         self._log.on_lost(self._metrics.log_dropped)
+        self.watch = LoopWatch(self._metrics, self._log)
         self._clock = SystemClock()
         self._pool = ThreadScanPool()
         self._store: SqliteStore = make_store(setup.loaded, self._clock, self._log, self._metrics)
@@ -114,6 +118,10 @@ class Worker:
             temporary = not isinstance(error, ConfigError)
             await self._say(ControlMessage(Word.FAILED, lines=tuple(fault_lines(error)), temporary=temporary))
             return 1
+        # What was loaded stays: the garbage collector need not walk through it, nor write to its pages.
+        gc.collect()
+        gc.freeze()
+        self.watch.begin()
         await self._say(ControlMessage(Word.READY))
         orders = asyncio.create_task(self._take_orders(), name="orders")
         await self._stopping.wait()
@@ -225,6 +233,7 @@ class Worker:
         prepared = self._prepared
         if prepared is None or prepared.number != generation:
             return
+        gc.unfreeze()  # the old generation goes when nobody uses it any more
         old, self._current, self._prepared = self._current, prepared.generation, None
         self._context.site, self._context.resolver = prepared.context.site, prepared.context.resolver
         self._context.providers = prepared.context.providers

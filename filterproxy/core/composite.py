@@ -32,7 +32,20 @@ class AtLeast:
 
     def matches(self, fired: Collection[str]) -> bool:
         """Tell whether the expression holds for the names of the fired symbols."""
-        return sum(term.matches(fired) for term in self.terms) >= self.count
+        wanted, spare = self.count, len(self.terms) - self.count
+        if wanted <= 0:
+            return True
+        # Most hold for few messages: the first terms that fail end the question.
+        for term in self.terms:
+            if term.matches(fired):
+                wanted -= 1
+                if not wanted:
+                    return True
+            elif spare:
+                spare -= 1
+            else:
+                return False
+        return False
 
     def names(self) -> Iterator[str]:
         """Yield every symbol name the expression reads."""

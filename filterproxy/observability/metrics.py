@@ -31,6 +31,7 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _SCAN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _CHECK_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
+_HELD_BUCKETS = (0.025, 0.05, 0.1, 0.25, 1, 5)
 _DNS_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -131,6 +132,9 @@ class Metrics:
         self._log_dropped = self._counter("log_dropped", "Log lines lost because the log could not be written.")
         self._internal_errors = self._counter("internal_errors", "Messages that failed by a bug of the filter itself.")
         self._reloads = self._counter("reloads", "Reloads by result: ok, failed.", "result")
+        self._held_seconds = self._histogram(
+            "event_loop_held_seconds", "Times that the event loop was held longer than 10 ms.", _HELD_BUCKETS
+        )
         self._crashes = self._counter("worker_crashes", "Workers that ended unasked and were started again.")
         self._gauge("build_info", "Always 1.", "livemax", "version")[__version__,].set(1)
 
@@ -218,6 +222,10 @@ class Metrics:
     def reloaded(self, result: str) -> None:
         """Count a reload: ok or failed."""
         self._reloads[result,].inc()
+
+    def event_loop_held(self, seconds: float) -> None:
+        """Count that the event loop was held that long, during which no session of the worker moved on."""
+        self._held_seconds[()].observe(seconds)
 
     def worker_crashed(self) -> None:
         """Count a worker that ended without being told to."""

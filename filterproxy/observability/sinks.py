@@ -138,6 +138,10 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
 
 
+# Seconds in which lines gather before they are written together.
+_GATHER = 0.02
+
+
 class Writer:
     """The queue and its thread. The thread starts with the first line, in whichever process writes it."""
 
@@ -155,7 +159,8 @@ class Writer:
         self._total_dropped = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._writing = self._reopening = self._closing = False
+        self._writing = self._reopening = self._closing = self._waiting = False
+        self._flushing = 0
 
     @property
     def dropped(self) -> int:
@@ -169,7 +174,9 @@ class Writer:
                 self._lose(1)
                 return
             self._lines.append(Line(level, time.time(), text))
-            self._wake()
+            # One that gathers lines or writes some takes the new ones by itself.
+            if self._thread is None or self._waiting:
+                self._wake()
 
     def reopen(self) -> None:
         """Have the sink opened again before the next line is written."""
@@ -180,7 +187,12 @@ class Writer:
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until every line so far is written or lost; return False when that took too long."""
         with self._changed:
-            return self._changed.wait_for(self._is_idle, timeout)
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(self._is_idle, timeout)
+            finally:
+                self._flushing -= 1
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is queued, stop the thread and close the sink."""
@@ -211,7 +223,11 @@ class Writer:
             with self._changed:
                 self._writing = False
                 self._changed.notify_all()
+                self._waiting = True
                 self._changed.wait_for(lambda: self._lines or self._reopening or self._closing)
+                self._waiting = False
+                # Waking this thread for each line would cost more than the line.
+                self._changed.wait_for(lambda: self._reopening or self._closing or self._flushing, _GATHER)
                 lines, reopening = self._take()
                 if not lines and not reopening:
                     break

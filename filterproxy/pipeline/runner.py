@@ -69,7 +69,7 @@ class Runner:
         config = check.config
         if (self._transaction.user and not config.authenticated) or (self._transaction.local and not config.local):
             return CheckOutcome(check.name, Status.SKIPPED)
-        earlier = [self._tasks[name] for name in check.after if name in self._tasks]
+        earlier = [task for name in check.after if (task := self._tasks.get(name)) is not None and not task.done()]
         if earlier:
             await asyncio.wait(earlier)
         started = self._clock.monotonic()

@@ -69,7 +69,7 @@ class StoreWriter:
         self._changed = threading.Condition()
         self._rows: deque[HistoryRow] = deque()
         self._puts: deque[Put] = deque()
-        self._busy = self._closing = False
+        self._busy = self._closing = self._gathering = False
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
@@ -95,7 +95,9 @@ class StoreWriter:
                 self._overflow += 1
             else:
                 self._rows.append(row)
-            self._changed.notify_all()
+            # While rows gather to a batch, waking the thread for each would cost more than the row.
+            if not self._gathering or len(self._rows) >= self._options.batch_rows:
+                self._changed.notify_all()
 
     def put(self, put: Put) -> None:
         """Queue a value; its future says what became of it."""
@@ -139,10 +141,12 @@ class StoreWriter:
     def _gather(self) -> None:
         """Give rows a moment to become a batch, unless somebody waits for a value."""
         if self._rows and not self._puts:
+            self._gathering = True
             self._changed.wait_for(
                 lambda: self._puts or self._closing or len(self._rows) >= self._options.batch_rows,
                 self._options.batch_seconds,
             )
+            self._gathering = False
 
     def _work(self) -> None:
         try:
