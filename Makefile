@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: install run test lint bench
+.PHONY: install run test lint bench bench-check
 
 install: .venv/installed
 
@@ -23,6 +23,10 @@ lint: .venv/installed-for-tests
 
 bench: .venv/installed-for-tests
 	$(BIN)/python benchmarks/throughput.py
+
+# Ratios of CPU against those kept in benchmarks/baseline.json.
+bench-check: .venv/installed-for-tests
+	$(BIN)/python benchmarks/check.py
 
 # The stamps are newer than what they were made from, so that the second time takes no time.
 .venv/installed: pyproject.toml constraints.txt

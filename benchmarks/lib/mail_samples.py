@@ -42,8 +42,13 @@ def load(count: int) -> tuple[str, list[Mail]]:
     files = [path for path in sorted(CORPUS.glob("*/*")) if path.is_file()]
     if files:
         return "SpamAssassin corpus", [read(path) for path in _spread(files, count)]
+    return "tests/data/messages", load_shipped(count)
+
+
+def load_shipped(count: int) -> list[Mail]:
+    """Return `count` of the tests' own messages."""
     raws = [item.raw for item in read_messages([SHIPPED]) if item.raw]
-    return "tests/data/messages", [_mail(raw) for raw in _spread(raws, count)]
+    return [_mail(raw) for raw in _spread(raws, count)]
 
 
 def begin(mail: Mail, number: int) -> Transaction:
