@@ -137,7 +137,13 @@ class Worker:
         self._current = await self._open(self._setup.loaded)
         providers = all_providers(self._setup.loaded.settings.providers)
         self._context = ListenerContext(
-            self._current.site, self._log, self._metrics, self._clock, providers, self._current.services.resolver
+            self._current.site,
+            self._log,
+            self._metrics,
+            self._clock,
+            providers,
+            self._current.services.resolver,
+            self._store,
         )
         for bound in self._setup.bound:
             listener = make_listener(
@@ -264,11 +270,11 @@ class Worker:
     async def _drain(self) -> None:
         """Finish what is open; health is answered until the last session has gone."""
         timeout = self._current.loaded.settings.drain_timeout
+        ends = self._clock.monotonic() + timeout
         mail = [listener for listener, bound in self._listeners if bound.config.type != "http"]
         await asyncio.gather(*(listener.drain(timeout) for listener in mail))
-        await asyncio.gather(
-            *(item.drain(_HTTP_DRAIN) for item, bound in self._listeners if bound.config.type == "http")
-        )
+        left = max(_HTTP_DRAIN, ends - self._clock.monotonic())
+        await asyncio.gather(*(item.drain(left) for item, bound in self._listeners if bound.config.type == "http"))
         for unused in self._retiring.values():
             unused.set()
         await asyncio.gather(*self._retiring)

@@ -18,7 +18,7 @@ from filterproxy.classifier.background import BackgroundLearner
 from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
 from filterproxy.classifier.feedback import Feedback, Outcome
-from filterproxy.classifier.learner import probability
+from filterproxy.classifier.learner import Examples, probability
 from filterproxy.classifier.personal import Owners, PersonalModel, PersonalModels, total
 from filterproxy.classifier.selection import Selection
 from filterproxy.classifier.site_files import SiteFiles
@@ -109,6 +109,12 @@ class BayesCheck(LearningCheck[BayesConfig]):
     def model(self) -> tuple[Path, SiteModel] | None:
         """Return the model in use and where it is, None before the start."""
         return (self._path, self._model) if self._model is not None else None
+
+    @property
+    def learned(self) -> tuple[int, int]:
+        """Return how many spam and ham messages this site has learned, those it learned by itself included."""
+        examples = self._model.learned if self._model is not None else Examples()
+        return examples.spam, examples.ham
 
     async def close(self) -> None:
         """Learn what still waits, and let the model go."""

@@ -187,11 +187,42 @@ class SpamdListener(Model):
     limits: SpamdLimits = Field(SpamdLimits(), description="Limits of this listener.")
 
 
-class HttpListener(Model):
-    """Health and metrics over HTTP."""
+def _argon2_hash(value: str) -> str:
+    # As text of our own: the value is a secret, and pydantic's messages would show it.
+    if not _ARGON2.fullmatch(value):
+        raise ValueError("is no argon2 hash; `doveadm pw -s ARGON2ID` or `argon2 SALT -id -e` makes one")
+    return value.partition("}")[2] or value
 
-    type: Literal["http"] = Field(description="Health and metrics.")
-    address: Address = Field(description="Where to listen; keep it on loopback.")
+
+_ARGON2 = re.compile(
+    r"(\{ARGON2(ID|I)?\})?\$argon2(id|i|d)\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{11,128}\$[A-Za-z0-9+/]{16,128}"
+)
+Argon2Hash = Annotated[str, AfterValidator(_argon2_hash)]
+
+
+class HttpLimits(Model):
+    """Limits of an HTTP listener."""
+
+    message_size: Size = Field(50_000_000, ge=1, description="Larger messages get 413, before and after zstd.")
+    connections: int = Field(100, ge=1, description="Open connections a worker; more get 503.")
+    request_timeout: Seconds = Field(300.0, gt=0, description="How long a client may take to send its request.")
+    password_failures: int = Field(10, ge=1, description="Wrong passwords of one client before it gets 429.")
+    password_failure_window: Seconds = Field(60.0, gt=0, description="In what time they count, and how long 429 lasts.")
+
+
+class HttpListener(Model):
+    """rspamd's HTTP protocol, for rspamc, Exim, Haraka, OpenSMTPD and others; health and metrics."""
+
+    type: Literal["http"] = Field(description="rspamd's protocol, health and metrics.")
+    address: Address = Field(description="Where to listen; keep it on loopback. rspamd's ports are 11333 and 11334.")
+    password: Argon2Hash | None = Field(
+        None, description="Argon2 hash of the password for scans and statistics from outside trusted_networks."
+    )
+    enable_password: Argon2Hash | None = Field(
+        None, description="Argon2 hash of the password that also allows to learn and to reset statistics."
+    )
+    headers: Literal["spamassassin", "rspamd"] = Field("rspamd", description="Which header fields clients are to add.")
+    limits: HttpLimits = Field(HttpLimits(), description="Limits of this listener.")
 
 
 Listener = Annotated[

@@ -125,6 +125,11 @@ class LearningCheck(Check[ConfigT]):
         return False
 
     @property
+    def learned(self) -> tuple[int, int]:
+        """Return how many spam and ham messages this site has learned."""
+        return 0, 0
+
+    @property
     def autolearns(self) -> bool:
         """Tell whether the configuration wants it; when it does not, nothing of this is ever called."""
         return False

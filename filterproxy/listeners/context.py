@@ -8,6 +8,7 @@ from filterproxy.config.endpoints import Providers, builtin_providers
 from filterproxy.core.ports import Clock, Resolver, Site
 from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
+from filterproxy.services.store.history import HistoryReader
 
 
 @dataclass(slots=True)
@@ -23,3 +24,4 @@ class ListenerContext:
     clock: Clock
     providers: Providers = field(default_factory=builtin_providers)
     resolver: Resolver | None = None
+    history: HistoryReader | None = None

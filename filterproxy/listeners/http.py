@@ -1,23 +1,23 @@
-"""Health and metrics over HTTP: starlette's routes on uvicorn, inside the worker's own event loop.
+"""The HTTP listener: rspamd's protocol, health and metrics; starlette's routes on uvicorn, in the worker's event loop.
 
-The rule: nothing here changes anything, so that every request is a GET without a body and needs no password; bind it to
-loopback all the same, for the metrics tell how much mail there is.
+The rule: one table says what is served and who may ask (http_access.py says who they are).
 
-| path | answer |
-|---|---|
-| /healthz | 200 `ok` while this worker serves, 503 `draining` from SIGTERM on |
-| /metrics | Prometheus' text format, the sums over all workers |
-| anything else | 404, another method 405, both as JSON |
+| path | method | right |
+|---|---|---|
+| /healthz, /ready, /healthy (200 while this worker serves, 503 from SIGTERM on), /metrics, /ping | GET | none |
+| /checkv2, /check, /symbols | POST | read |
+| /symbols, /auth, /stat, /counters, /history, /actions, /errors | GET | read |
+| /learnspam, /learnham | POST | write |
+| /statreset | GET, POST | write |
+| anything else | 404, another method 405, both as JSON | |
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,10 +26,14 @@ from starlette.routing import Route
 
 from filterproxy.config.models import HttpListener as HttpConfig
 from filterproxy.listeners.context import ListenerContext
+from filterproxy.listeners.http_access import Access
+from filterproxy.listeners.http_scan import LISTENER, HttpShared, ScanRoutes, answer
+from filterproxy.listeners.http_server import Server, make_server
+from filterproxy.listeners.http_status import StatusRoutes
 from filterproxy.pipeline import Pipeline
+from filterproxy.protocols import rspamd_http
+from filterproxy.protocols.rspamd_http import RefusedRequestError
 
-_KEEP_ALIVE = 5
-_CONNECTIONS = 100
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -43,13 +47,14 @@ class HttpListener:
         context: ListenerContext,
         serving: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._app = make_app(context, serving)
-        self._server: _Server | None = None
+        self._app = make_app(HttpShared(config, pipelines, context, Access(config, context)), serving)
+        self._limits = config.limits
+        self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound and listening; the listener closes them in the end."""
-        self._server = _Server(_server_config(self._app))
+        self._server = make_server(self._app, self._limits)
         self._task = asyncio.create_task(self._server.serve(list(sockets)), name="http listener")
         started = asyncio.create_task(self._server.has_started.wait())
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -70,57 +75,74 @@ class HttpListener:
         await self._task
 
 
-def make_app(context: ListenerContext, serving: Callable[[], bool]) -> Starlette:
+def make_app(shared: HttpShared, serving: Callable[[], bool]) -> Starlette:
     """Return the application: its routes, and JSON for everything that is not one."""
+    context = shared.context
 
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n") if serving() else PlainTextResponse("draining\n", 503)
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusedRequestError)
+        context.metrics.protocol_error(LISTENER)
+        context.log.session_error(LISTENER, f"{error.status} {error.reason}")
+        # The body may not have been read: what follows on the connection is not the next request.
+        data = {"error": error.reason, "error_domain": "http"}
+        return answer(data, error.status, headers={"Connection": "close"})
 
-    def scrape(_: Request) -> Response:  # not async: starlette runs it in a thread, for it reads the workers' files
-        return Response(context.metrics.render(), media_type=_METRICS_TYPE)
-
-    async def refuse(_: Request, error: Exception) -> Response:
+    async def failed(_: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
             return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
         context.log.internal_error("http", error)
         return JSONResponse({"error": "Internal Server Error"}, status_code=500)
 
-    routes = [Route("/healthz", healthz, methods=["GET"]), Route("/metrics", scrape, methods=["GET"])]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse, Exception: refuse})
+    routes = [*_open_routes(context, serving), *_rspamd_routes(shared)]
+    handlers = {RefusedRequestError: refused, HTTPException: failed, Exception: failed}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return app
 
 
-def _server_config(app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        loop="none",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        limit_concurrency=_CONNECTIONS,
-    )
+def _open_routes(context: ListenerContext, serving: Callable[[], bool]) -> list[Route]:
+    """Return the routes that anybody may ask."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n") if serving() else PlainTextResponse("draining\n", 503)
+
+    async def ready(_: Request) -> Response:
+        return answer({"success": True}) if serving() else answer({"error": "draining"}, 503)
+
+    async def ping(_: Request) -> Response:
+        return PlainTextResponse(rspamd_http.PONG)
+
+    def scrape(_: Request) -> Response:  # not async: starlette runs it in a thread, for it reads the workers' files
+        return Response(context.metrics.render(), media_type=_METRICS_TYPE)
+
+    table = {"/healthz": healthz, "/ready": ready, "/healthy": ready, "/ping": ping, "/metrics": scrape}
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in table.items()]
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own, and with an event for the moment it serves."""
+def _rspamd_routes(shared: HttpShared) -> list[Route]:
+    """Return the routes that need a right."""
+    scans, status = ScanRoutes(shared), StatusRoutes(shared)
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = asyncio.Event()
+    async def symbols(request: Request) -> Response:
+        return await (scans.legacy_check(request) if request.method == "POST" else status.symbols(request))
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the worker."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve and say so."""
-        await super().startup(sockets)
-        self.has_started.set()
+    posts = {
+        "/checkv2": scans.check,
+        "/check": scans.legacy_check,
+        "/learnspam": scans.learn_spam,
+        "/learnham": scans.learn_ham,
+    }
+    gets = {
+        "/auth": status.auth,
+        "/stat": status.stat,
+        "/counters": status.counters,
+        "/actions": status.actions,
+        "/history": status.history,
+        "/errors": status.errors,
+    }
+    both = {"/symbols": symbols, "/statreset": status.reset}
+    return [
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()),
+        *(Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()),
+        *(Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in both.items()),
+    ]

@@ -7,8 +7,10 @@ folder and any of them answers with the sums.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -29,6 +31,8 @@ from filterproxy import __version__
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+# What `totals` counts from; beside the workers' files, so that a restart begins anew.
+_BASE_NAME = "totals.json"
 _SCAN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _CHECK_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
 _HELD_BUCKETS = (0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -44,6 +48,7 @@ def prepare_multiprocess(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.glob("*.db"):
         stale.unlink()
+    (directory / _BASE_NAME).unlink(missing_ok=True)
     os.environ[MULTIPROCESS_VARIABLE] = str(directory)
 
 
@@ -77,6 +82,20 @@ class _Children(dict[tuple[str, ...], M]):
         return child
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Messages by action, firings by symbol, seconds of all scans together, sessions that are open now."""
+
+    actions: dict[str, float]
+    symbols: dict[str, float]
+    seconds: float
+    open: int
+
+
+def _since(now: dict[str, float], base: dict[str, float]) -> dict[str, float]:
+    return {name: value - base.get(name, 0.0) for name, value in now.items() if value > base.get(name, 0.0)}
+
+
 class Metrics:
     """One worker's metrics in a registry of their own."""
 
@@ -86,6 +105,7 @@ class Metrics:
         values.ValueClass = _value_class()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self._base = Totals({}, {}, 0.0, 0)
         self._count_mail()
         self._count_peers()
         self._count_ourselves()
@@ -107,7 +127,7 @@ class Metrics:
         self._sessions = self._counter("sessions", "Sessions opened.", "listener")
         self._open_sessions = self._gauge("open_sessions", "Sessions open now.", "livesum", "listener")
         self._protocol_errors = self._counter("protocol_errors", "Times a peer broke the protocol.", "listener")
-        self._auth = self._counter("auth", "AUTH commands, by result: ok, failed.", "result")
+        self._auth = self._counter("auth", "AUTH commands and passwords over HTTP, by result: ok, failed.", "result")
         self._next_hop_errors = self._counter(
             "next_hop_errors", "Failures of the next hop, by the stage of the dialogue.", "stage"
         )
@@ -182,7 +202,7 @@ class Metrics:
         self._protocol_errors[listener,].inc()
 
     def authenticated(self, *, ok: bool) -> None:
-        """Count an AUTH command."""
+        """Count an AUTH command, or a password over HTTP."""
         self._auth["ok" if ok else "failed",].inc()
 
     def next_hop_error(self, stage: str) -> None:
@@ -233,11 +253,60 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the metrics in Prometheus' text format; the sums over all workers when they share a folder."""
+        return generate_latest(self._shared())
+
+    def totals(self) -> Totals:
+        """Return what was counted by all workers since the start or the last `reset_totals`; reads files."""
+        now = self._totals()
+        base = self._read_base()
+        return Totals(
+            _since(now.actions, base.actions), _since(now.symbols, base.symbols), now.seconds - base.seconds, now.open
+        )
+
+    def reset_totals(self) -> None:
+        """Have `totals` count from now on, for all workers; the metrics themselves go on as they are."""
+        base = self._totals()
+        folder = os.environ.get(MULTIPROCESS_VARIABLE)
+        if folder is None:
+            self._base = base
+            return
+        fresh = Path(folder) / f"{_BASE_NAME}.{_identity}"
+        fresh.write_text(json.dumps([base.actions, base.symbols, base.seconds]), encoding="utf-8")
+        fresh.replace(Path(folder) / _BASE_NAME)
+
+    def _read_base(self) -> Totals:
+        folder = os.environ.get(MULTIPROCESS_VARIABLE)
+        if folder is None:
+            return self._base
+        try:
+            actions, symbols, seconds = json.loads((Path(folder) / _BASE_NAME).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Totals({}, {}, 0.0, 0)
+        return Totals(actions, symbols, seconds, 0)
+
+    def _totals(self) -> Totals:
+        actions: dict[str, float] = {}
+        symbols: dict[str, float] = {}
+        seconds, sessions = 0.0, 0
+        for family in self._shared().collect():
+            for sample in family.samples:
+                if sample.name == "filterproxy_scans_total":
+                    actions[sample.labels["action"]] = actions.get(sample.labels["action"], 0.0) + sample.value
+                elif sample.name == "filterproxy_symbols_total":
+                    symbols[sample.labels["symbol"]] = sample.value
+                elif sample.name == "filterproxy_scan_seconds_sum":
+                    seconds += sample.value
+                elif sample.name == "filterproxy_open_sessions":
+                    sessions += int(sample.value)
+        return Totals(actions, symbols, seconds, sessions)
+
+    def _shared(self) -> CollectorRegistry:
+        """Return where the sums of all workers are: our own registry unless they share a folder."""
         if MULTIPROCESS_VARIABLE not in os.environ:
-            return generate_latest(self.registry)
+            return self.registry
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared)
+        return shared
 
     def names(self) -> list[str]:
         """Return the names of all metrics of our own, as they are scraped."""

@@ -5,6 +5,7 @@ The rule: what is not edited stays byte for byte as it came.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from filterproxy.pipeline.header_fields import field_spans, line_end_of
@@ -29,6 +30,16 @@ class HeaderEdits:
 
     def __bool__(self) -> bool:
         return bool(self.remove or self.change or self.insert)
+
+    def removals(self, raw: bytes) -> dict[str, tuple[int, ...] | None]:
+        """Return what goes by name: the occurrences, or None when none of that name is left in the message."""
+        found: dict[str, list[int]] = {}
+        for name, occurrence in self.remove:
+            found.setdefault(name, []).append(occurrence)
+        if not found:
+            return {}
+        counts = Counter(span.name for span in field_spans(raw))
+        return {name: tuple(which) if len(which) < counts[name.lower()] else None for name, which in found.items()}
 
     def apply(self, raw: bytes) -> bytes:
         """Return the message with these edits, line ends as the message has them."""

@@ -113,6 +113,16 @@ class Pipeline:
         changed = [await check.teach(raw, label) for check in learners]
         return any(changed)
 
+    @property
+    def learns(self) -> bool:
+        """Tell whether `teach` has anybody to teach."""
+        return any(isinstance(check, LearningCheck) for check in self.checks.checks)
+
+    def learned(self) -> tuple[int, int]:
+        """Return how many spam and ham messages the checks that learn have learned."""
+        counts = [check.learned for check in self.checks.checks if isinstance(check, LearningCheck)]
+        return sum(spam for spam, _ in counts), sum(ham for _, ham in counts)
+
     def begin(self, transaction: Transaction, delivery: Delivery) -> Scan:
         """Return the scan of a transaction that has just begun."""
         return Scan(self, transaction, delivery)

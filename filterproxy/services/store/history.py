@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from filterproxy.core.symbol import ScoredSymbol
 
@@ -74,6 +74,13 @@ class HistoryRow:
     seconds: float = 0.0
     symbols: tuple[ScoredSymbol, ...] = ()
     message_date: float | None = None
+
+
+class HistoryReader(Protocol):
+    """Where rows are read from."""
+
+    async def history(self, *, limit: int = 100) -> list[HistoryRow]:
+        """Return rows, newest first; raise StoreError."""
 
 
 def encode(row: HistoryRow) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The HTTP listener over a real socket: health, metrics, and JSON for everything else."""
+"""The HTTP listener over a real socket: health, metrics, what is not served, and how it ends."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_metrics_are_prometheus_text(server: Server) -> None:
     assert 'filterproxy_sessions_total{listener="smtp"} 1.0' in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/checkv2", "/healthz/", "/%00", "/../etc/passwd"])
+@pytest.mark.parametrize("path", ["/", "/checkv3", "/healthz/", "/%00", "/../etc/passwd"])
 async def test_an_unknown_path_is_404_in_json(server: Server, path: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:
         answer = await client.get(path)

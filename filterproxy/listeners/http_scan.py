@@ -1,0 +1,173 @@
+"""Scans and learning over rspamd's HTTP protocol.
+
+The rule: the message stays with the client, so nothing is lost here: it hears a verdict, or an error that it puts mail
+off on. Nobody's message is read before they have shown that they may ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.core.action import Action
+from filterproxy.core.check import Stage
+from filterproxy.core.envelope import Envelope, Recipient
+from filterproxy.core.errors import FilterproxyError
+from filterproxy.core.session import Client, Session, Tls
+from filterproxy.core.transaction import Transaction
+from filterproxy.listeners.context import ListenerContext
+from filterproxy.listeners.http_access import Access, Right, password_of
+from filterproxy.listeners.http_body import decompress, discard_body, read_body
+from filterproxy.listeners.session_id import new_session_id
+from filterproxy.pipeline import Delivery, Pipeline, Verdict
+from filterproxy.protocols import rspamd_http
+from filterproxy.protocols.rspamd_http import RefusedRequestError, Scanned, ScanRequest
+
+LISTENER = "http"
+_POOL_SIZE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpShared:
+    """What the routes of one listener share."""
+
+    config: HttpConfig
+    pipelines: Callable[[], Pipeline]
+    context: ListenerContext
+    access: Access
+
+    async def admit(self, request: Request, right: Right) -> ScanRequest:
+        """Return what the header section says; raise RefusedRequestError when the client may not ask."""
+        try:
+            facts = rspamd_http.parse_headers(request.scope["headers"])
+            await self.access.require(request, password_of(request, facts.password), right)
+        except RefusedRequestError:
+            await discard_body(request)
+            raise
+        return facts
+
+
+def answer(data: Any, status: int = 200, tail: bytes = b"", headers: dict[str, str] | None = None) -> Response:
+    """Return a JSON answer; `tail` follows the JSON and `Message-Offset` says where."""
+    body = rspamd_http.encode(data)
+    more = {"Message-Offset": str(len(body))} if tail else {}
+    return Response(body + tail, status, {**more, **(headers or {})}, media_type="application/json")
+
+
+class ScanRoutes:
+    """/checkv2, /check, /symbols with a message, /learnspam and /learnham."""
+
+    def __init__(self, shared: HttpShared) -> None:
+        self._shared = shared
+        self._delivery = Delivery(listener=LISTENER, header_profile=shared.config.headers)
+
+    async def check(self, request: Request) -> Response:
+        """Scan a message; the answer is that of /checkv2."""
+        return await self._check(request, legacy=False)
+
+    async def legacy_check(self, request: Request) -> Response:
+        """Scan a message; the answer is that of rspamd before 1.6."""
+        return await self._check(request, legacy=True)
+
+    async def learn_spam(self, request: Request) -> Response:
+        """Learn a message as spam."""
+        return await self._learn(request, "spam")
+
+    async def learn_ham(self, request: Request) -> Response:
+        """Learn a message as ham."""
+        return await self._learn(request, "ham")
+
+    async def _check(self, request: Request, *, legacy: bool) -> Response:
+        facts = await self._shared.admit(request, Right.READ)
+        raw = await self._message(request, facts)
+        if "skip" in facts.flags:
+            return answer({"default": rspamd_http.skipped()} if legacy else rspamd_http.skipped())
+        self._shared.context.metrics.session_opened(LISTENER)
+        try:
+            return await self._scan(raw, facts, legacy=legacy)
+        finally:
+            self._shared.context.metrics.session_closed(LISTENER)
+
+    async def _scan(self, raw: bytes, facts: ScanRequest, *, legacy: bool) -> Response:
+        pipeline = self._shared.pipelines()
+        transaction = self._transaction(facts)
+        scan = pipeline.begin(transaction, self._delivery)
+        scan.reached(Stage.RCPT)
+        verdict = await scan.finish(raw)
+        failed = verdict.result is None and verdict.reply is not None
+        if "no_log" not in facts.flags:
+            scan.record(verdict, "503" if failed else "200")
+        if failed:
+            return answer({"error": "temporary failure, please try again later", "error_domain": "scan"}, 503)
+        thresholds = pipeline.profiles.of(transaction).policy.thresholds
+        scanned = _scanned(raw, transaction, verdict, thresholds)
+        if legacy:
+            return answer(rspamd_http.to_legacy_json(scanned, facts.flags))
+        data = rspamd_http.to_json(scanned, facts.flags, pipeline.checks.symbols)
+        # Only when more than trace and verdict fields change: rspamc asks always, and prints it after its report.
+        # A client that edits the header section itself (milter) wants the body alone, and that we never change.
+        whole = "body_block" in facts.flags and "milter" not in facts.flags and verdict.edits.change
+        return answer(data, tail=verdict.edits.apply(raw) if whole else b"")
+
+    def _transaction(self, facts: ScanRequest) -> Transaction:
+        client = Client(facts.address, facts.hostname)
+        session = Session(new_session_id(), LISTENER, client, facts.helo, protocol="HTTP", user=facts.user)
+        session.local = self._shared.context.site.is_local(facts.address)
+        if facts.tls_version or facts.tls_cipher:
+            session.tls = Tls(facts.tls_version, facts.tls_cipher)
+        transaction = Transaction.begin(session)
+        transaction.queue_id = facts.queue_id
+        transaction.envelope = Envelope(facts.mail_from, (), [Recipient(address) for address in facts.rcpt_to])
+        return transaction
+
+    async def _learn(self, request: Request, label: str) -> Response:
+        facts = await self._shared.admit(request, Right.WRITE)
+        raw = await self._message(request, facts)
+        pipeline = self._shared.pipelines()
+        if not pipeline.learns:
+            return Response(status_code=204)
+        try:
+            changed = await pipeline.teach(raw, label)
+        except FilterproxyError as error:
+            self._shared.context.log.warning("http", f"a message could not be learned: {error.reason}")
+            return answer({"error": "the message could not be learned", "error_domain": "learn"}, 503)
+        if not changed:
+            return answer({"error": f"the message is already learned as {label}", "error_domain": "learn"}, 208)
+        return answer({"success": True})
+
+    async def _message(self, request: Request, facts: ScanRequest) -> bytes:
+        limits = self._shared.config.limits
+        body = await read_body(request, limits.message_size, limits.request_timeout)
+        if facts.compression and len(body) > _POOL_SIZE:
+            pool = self._shared.pipelines().scan_pool
+            raw = await pool.run(decompress, body, facts.compression, limits.message_size)
+        else:
+            raw = decompress(body, facts.compression, limits.message_size)
+        if not raw:
+            raise RefusedRequestError(400, "there is no message: send it as the request's body")
+        return raw
+
+
+def _scanned(raw: bytes, transaction: Transaction, verdict: Verdict, thresholds: Any) -> Scanned:
+    message, edits = transaction.message, verdict.edits
+    subject = None
+    if verdict.action is Action.REWRITE_SUBJECT:
+        changed = [value for name, _, value in edits.change if name == "Subject"]
+        changed += [value for name, value in edits.insert if name == "Subject"]
+        subject = " ".join(changed[0].split()) if changed else None
+    return Scanned(
+        verdict.action,
+        verdict.result,
+        thresholds,
+        message.message_id.strip("<>") if message else "",
+        tuple(dict.fromkeys(url.text for url in message.urls)) if message else (),
+        verdict.reply.lines[0] if verdict.reply else "",
+        subject,
+        tuple((name, value) for name, value in edits.insert if name != "Subject"),
+        edits.removals(raw),
+    )
