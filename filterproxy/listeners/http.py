@@ -47,14 +47,14 @@ class HttpListener:
         context: ListenerContext,
         serving: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._app = make_app(HttpShared(config, pipelines, context, Access(config, context)), serving)
-        self._limits = config.limits
+        self._shared = HttpShared(config, pipelines, context, Access(config, context))
+        self._app = make_app(self._shared, serving)
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound and listening; the listener closes them in the end."""
-        self._server = make_server(self._app, self._limits)
+        self._server = make_server(self._app, self._shared.config.limits)
         self._task = asyncio.create_task(self._server.serve(list(sockets)), name="http listener")
         started = asyncio.create_task(self._server.has_started.wait())
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -63,8 +63,14 @@ class HttpListener:
             await self._task
 
     async def prepare(self, config: HttpConfig, context: ListenerContext) -> Callable[[], None]:
-        """Return what does nothing: this listener has no settings but its address."""
-        return lambda: None
+        """Return what puts new settings to use from the next request on."""
+
+        def commit() -> None:
+            self._shared.use(config)
+            if self._server is not None:
+                self._server.use(config.limits)
+
+        return commit
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, let requests finish for `timeout` seconds, close all."""

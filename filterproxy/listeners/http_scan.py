@@ -32,14 +32,19 @@ LISTENER = "http"
 _POOL_SIZE = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpShared:
-    """What the routes of one listener share."""
+    """What the routes of one listener share; a reload changes the settings."""
 
     config: HttpConfig
     pipelines: Callable[[], Pipeline]
     context: ListenerContext
     access: Access
+
+    def use(self, config: HttpConfig) -> None:
+        """Take new settings; who guessed passwords stays known unless the passwords or limits are others now."""
+        if config != self.config:
+            self.config, self.access = config, Access(config, self.context)
 
     async def admit(self, request: Request, right: Right) -> ScanRequest:
         """Return what the header section says; raise RefusedRequestError when the client may not ask."""
@@ -64,7 +69,6 @@ class ScanRoutes:
 
     def __init__(self, shared: HttpShared) -> None:
         self._shared = shared
-        self._delivery = Delivery(listener=LISTENER, header_profile=shared.config.headers)
 
     async def check(self, request: Request) -> Response:
         """Scan a message; the answer is that of /checkv2."""
@@ -96,7 +100,8 @@ class ScanRoutes:
     async def _scan(self, raw: bytes, facts: ScanRequest, *, legacy: bool) -> Response:
         pipeline = self._shared.pipelines()
         transaction = self._transaction(facts)
-        scan = pipeline.begin(transaction, self._delivery)
+        delivery = Delivery(listener=LISTENER, header_profile=self._shared.config.headers)
+        scan = pipeline.begin(transaction, delivery)
         scan.reached(Stage.RCPT)
         verdict = await scan.finish(raw)
         failed = verdict.result is None and verdict.reply is not None

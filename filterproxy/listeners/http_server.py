@@ -23,9 +23,11 @@ _HEADER_SECTION = 512 * 1024
 
 def make_server(app: Starlette, limits: HttpLimits) -> Server:
     """Return a server that has not started."""
+    # uvicorn makes its connections itself, from a class: each listener has one of its own, with its time-out.
+    protocol = type("LimitedProtocol", (_Protocol,), {"header_timeout": limits.request_timeout})
     config = uvicorn.Config(
         app,
-        http=_limited(limits.request_timeout),
+        http=protocol,
         loop="none",
         ws="none",
         lifespan="off",
@@ -37,15 +39,21 @@ def make_server(app: Starlette, limits: HttpLimits) -> Server:
         timeout_keep_alive=_KEEP_ALIVE,
         limit_concurrency=limits.connections,
     )
-    return Server(config)
+    return Server(config, protocol)
 
 
 class Server(uvicorn.Server):
     """uvicorn without signal handlers of its own, and with an event for the moment it serves."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, protocol: type[_Protocol]) -> None:
         super().__init__(config)
         self.has_started = asyncio.Event()
+        self._protocol = protocol
+
+    def use(self, limits: HttpLimits) -> None:
+        """Take new limits, for new connections."""
+        self.config.limit_concurrency = limits.connections
+        self._protocol.header_timeout = limits.request_timeout
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -101,8 +109,3 @@ class _Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _limited(timeout: float) -> type[_Protocol]:
-    """Return the protocol with that time-out: uvicorn makes its connections itself, from a class."""
-    return type("LimitedProtocol", (_Protocol,), {"header_timeout": timeout})

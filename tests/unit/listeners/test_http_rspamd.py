@@ -98,6 +98,10 @@ class History:
         return self.rows[::-1][:limit]
 
 
+def settings(**config: Any) -> HttpConfig:
+    return HttpConfig(type="http", address=SocketAddress("127.0.0.1", 1), **config)
+
+
 class Server:
     """A running listener; the client is trusted unless `trusted` says otherwise."""
 
@@ -120,8 +124,8 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.socket.setblocking(False)
         self.address = self.socket.getsockname()
-        settings = HttpConfig(type="http", address=SocketAddress("127.0.0.1", 1), **config)
-        self.listener = HttpListener(settings, lambda: self.pipeline, context)
+        self.context = context
+        self.listener = HttpListener(settings(**config), lambda: self.pipeline, context)
 
 
 @asynccontextmanager
@@ -429,3 +433,20 @@ async def test_a_scan_outlives_the_order_to_stop() -> None:
         gate.set()
         assert (await asyncio.wait_for(scan, 5)).status_code == 200
         await asyncio.wait_for(drained, 10)
+
+
+async def test_a_reload_takes_passwords_and_limits() -> None:
+    async with running(trusted=False, password=READ) as (server, client):
+
+        async def ask(password: str) -> int:
+            return (await client.post("/checkv2", content=MAIL, headers={"Password": password})).status_code
+
+        assert [await ask("read"), await ask("write")] == [200, 401]
+        limits = {"message_size": 10, "request_timeout": 0.2}
+        (await server.listener.prepare(settings(password=WRITE, limits=limits), server.context))()
+        assert [await ask("read"), await ask("write")] == [401, 413]
+        assert await talk(server, b"POST") == b""
+        # The same settings again forget nothing of what is known.
+        known = server.listener._shared.access
+        (await server.listener.prepare(settings(password=WRITE, limits=limits), server.context))()
+        assert server.listener._shared.access is known
