@@ -73,8 +73,8 @@ def test_scans(start: Callable[..., Daemon]) -> None:
     assert daemon.scan("-p", "--header", "Settings-ID=x", "--extended-urls")["action"] == "no action"
     marked = daemon.ask("-m", mail=SPAM)
     assert "X-Spam-Action: reject" in marked and marked.replace("\r", "").rstrip().endswith("EMAIL*C.34X")
-    log = daemon.server.log()
-    assert log.count("listener=http") == 5 and "action=reject" in log and "from=<a@example.org>" in log
+    log = daemon.server.wait_for_log("listener=http", count=5)
+    assert "action=reject" in log and "from=<a@example.org>" in log
 
 
 def test_the_client_is_checked(start: Callable[..., Daemon]) -> None:
