@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from filterproxy.app.demo.next_hop import start_next_hop
-from filterproxy.classifier.features import extract
+from filterproxy.classifier.features import VIEWS, extract
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import FILE_NAME, save
+from filterproxy.classifier.site_files import SiteFiles
 from filterproxy.config.addresses import SocketAddress
 from filterproxy.message import Message
 from tests.system.server import COMMAND, FilterproxyServer
@@ -139,7 +140,7 @@ def test_workers_share_one_mapped_table_and_import_no_scikit_learn(
         assert "sklearn" not in maps
         assert "/scipy/" not in maps
         tables = {line.split()[-1] for line in maps.splitlines() if line.endswith(".f4") and "learned" not in line}
-        assert {Path(table).name for table in tables} == {"raw.f4", "text.f4", "words.f4"}
+        assert {Path(table).name for table in tables} == {f"{view}.f4" for view in VIEWS}
         assert not any(" rw-s " in line for line in maps.splitlines() if ".f4" in line)
 
 
@@ -161,7 +162,7 @@ def test_learners_that_are_killed_and_others_leave_exact_counts(
     write_corpus(tmp_path / "mail", 60, seed=3)
     (tmp_path / "mail" / "index").unlink()
     learn = [COMMAND, "learn", "spam", "-c", server.config, tmp_path / "mail"]
-    log = server.root / "bayes" / "v1" / "learned.db"
+    log = SiteFiles.of(server.root).folder / "learned.db"
     for some in (5, 15):
         learners = [subprocess.Popen(learn, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
         wait_until(lambda some=some: _rows(log) > some, "some are learned")
