@@ -48,7 +48,7 @@ _TEMPLATE = """\
 hostname: {hostname}  # names us in HELO and Authentication-Results
 
 listeners:
-{listeners}  - type: http                            # /healthz and /metrics
+{listeners}  - type: http                            # rspamd's protocol, /healthz and /metrics
     address: "127.0.0.1:11334"
 
 # mode: enforce                           # observe: scan, log and mark, never reject. Good for the first week.
