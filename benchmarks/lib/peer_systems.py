@@ -121,12 +121,12 @@ class Rspamd:
 
 
 @contextlib.contextmanager
-def rspamd(folder: Path, dns_port: int, dns_pid: int, training: Training) -> Iterator[Rspamd]:
+def rspamd(folder: Path, dns_port: int, dns_pid: int, training: Training, workers: int = 1) -> Iterator[Rspamd]:
     """Run rspamd and Redis."""
     assert RSPAMD and REDIS, "rspamd or redis-server is not installed"
     port, controller, redis_port = free_port(), free_port(), free_port()
     root = folder / "rspamd"
-    _write_rspamd(root, port, controller, redis_port, dns_port)
+    _write_rspamd(root, port, controller, redis_port, dns_port, workers)
     user = pwd.getpwnam("_rspamd")
     for path in (root, *root.rglob("*")):
         os.chown(path, user.pw_uid, user.pw_gid)
@@ -143,9 +143,9 @@ def rspamd(folder: Path, dns_port: int, dns_pid: int, training: Training) -> Ite
         yield Rspamd(port, modules, _rspamd_modules(), [scanner.pid, store.pid, dns_pid])
 
 
-def _write_rspamd(root: Path, port: int, controller: int, redis_port: int, dns_port: int) -> None:
+def _write_rspamd(root: Path, port: int, controller: int, redis_port: int, dns_port: int, workers: int) -> None:
     files = {
-        "worker-normal.inc": f'bind_socket = "127.0.0.1:{port}"; count = 1;\n',
+        "worker-normal.inc": f'bind_socket = "127.0.0.1:{port}"; count = {workers};\n',
         "worker-controller.inc": f'bind_socket = "127.0.0.1:{controller}"; secure_ip = "127.0.0.1";\n',
         "worker-proxy.inc": "enabled = false;\n",
         "worker-fuzzy.inc": "enabled = false;\n",
@@ -194,7 +194,7 @@ class Spamd:
 
 
 @contextlib.contextmanager
-def spamd(folder: Path, dns_port: int, dns_pid: int, training: Training) -> Iterator[Spamd]:
+def spamd(folder: Path, dns_port: int, dns_pid: int, training: Training, children: int = 1) -> Iterator[Spamd]:
     """Run spamd."""
     assert SPAMD, "spamd is not installed"
     root, port = folder / "spamassassin", free_port()
@@ -212,7 +212,7 @@ def spamd(folder: Path, dns_port: int, dns_pid: int, training: Training) -> Iter
     for path in (root, *root.rglob("*")):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
     command = [SPAMD, site, "-x", "-u", "nobody", "-H", str(root / "home"), "-i", "127.0.0.1", "-p", str(port)]
-    with _process([*command, "-m", "1", "-s", str(root / "home" / "log")], root / "output") as scanner:
+    with _process([*command, "-m", str(children), "-s", str(root / "home" / "log")], root / "output") as scanner:
         wait_until(lambda: answers(port), "spamd listens", 120)
         version = _first_line([SPAMD, "--version"]).rpartition(" ")[2]
         yield Spamd(port, version, "as installed, Bayes, network checks by DNS", [scanner.pid, dns_pid])

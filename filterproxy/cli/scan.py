@@ -6,16 +6,24 @@ import asyncio
 import json
 import math
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from filterproxy.cli.exit_status import ExitStatus
-from filterproxy.cli.scanning import Sender, scan_paths
+from filterproxy.cli.scanning import Sender, scan_items
 
 if TYPE_CHECKING:
+    from filterproxy.cli.scan_parallel import ScanJob
     from filterproxy.core.scan_result import ScanResult
+    from filterproxy.services.corpus import CorpusItem
+
+# More messages than this are worth a process for each core, which takes a second or two to start.
+_FEW = 100
+_FEW_BYTES = 16 << 20
 
 
 def scan(
@@ -33,26 +41,46 @@ def scan(
     offline: Annotated[bool, typer.Option(help="Ask no DNS.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a message and line.")] = False,
 ) -> None:
-    """Scan messages and say what would be done with them.
+    """Scan messages and say what would be done with them; many messages use all cores.
 
     Exit status 0: no action for any message; 1: at least one gets another action; 75: at least one was not scanned.
     """
+    from filterproxy.cli.scan_parallel import ScanJob, processes, scan_in_processes
+    from filterproxy.cli.scan_table import print_result
+    from filterproxy.services.corpus import read_messages
+
     sender = Sender(ip, helo, mail_from, tuple(rcpt or ()), user)
-    raise typer.Exit(asyncio.run(_scan(config, paths, sender, offline, as_json)))
+    job = ScanJob(config, sender, offline, _print_json if as_json else print_result, _status)
+    items = read_messages(paths)
+    first, count = _first(items), processes()
+    every = chain(first, items)
+    # A table for a terminal has colours, which only this process can give it.
+    many = len(first) == _FEW and count > 1 and (as_json or not sys.stdout.isatty())
+    raise typer.Exit(scan_in_processes(job, every, count) if many else asyncio.run(_scan(job, every)))
 
 
-async def _scan(config: Path | None, paths: list[str], sender: Sender, offline: bool, as_json: bool) -> int:
+def _first(items: Iterator[CorpusItem]) -> list[CorpusItem]:
+    """Return the first messages, at most _FEW and about _FEW_BYTES: enough to know whether there are many."""
+    found: list[CorpusItem] = []
+    size = 0
+    for item in items:
+        found.append(item)
+        size += len(item.raw or b"")
+        if len(found) == _FEW or size > _FEW_BYTES:
+            break
+    return found
+
+
+async def _scan(job: ScanJob, items: Iterable[CorpusItem]) -> int:
     from filterproxy.app.compose import open_pipeline
     from filterproxy.cli.faults import explain_faults
-    from filterproxy.cli.scan_table import print_result
 
-    show = _print_json if as_json else print_result
     status = ExitStatus.OK
     with explain_faults():
-        async with open_pipeline(config, offline=offline) as opened:
-            async for name, result in scan_paths(opened, paths, sender):
-                show(name, result)
-                status = max(status, _status(result))
+        async with open_pipeline(job.config, offline=job.offline) as opened:
+            async for name, result in scan_items(opened, items, job.sender):
+                job.show(name, result)
+                status = max(status, job.status_of(result))
     return status
 
 

@@ -34,8 +34,16 @@ async def scan_paths(
     """Yield name and result (or why there is none) in the order of the paths, some messages scanned at once."""
     from filterproxy.services.corpus import read_messages
 
+    async for name, result in scan_items(opened, read_messages(paths), sender):
+        yield name, result
+
+
+async def scan_items(
+    opened: OpenPipeline, items: Iterable[CorpusItem], sender: Sender
+) -> AsyncIterator[tuple[str, ScanResult | str]]:
+    """Yield the same for messages that have been read."""
     pending: list[tuple[str, asyncio.Task[ScanResult | str]]] = []
-    for item in read_messages(paths):
+    for item in items:
         pending.append((item.name, asyncio.create_task(scan_one(opened, item, sender))))
         if len(pending) >= _CONCURRENT:
             name, task = pending.pop(0)

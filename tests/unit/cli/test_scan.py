@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import mailbox
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,33 @@ def test_a_symbol_that_holds_an_action_back_is_named():
         "0.60 more would make it add header (from 6).",
         "Without BAYES_HAM (-2.50) the score would be 7.90: add header.",
     ]
+
+
+def test_many_messages_come_in_order_from_all_processes(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("filterproxy.cli.scan_parallel.processes", lambda: 3)
+    folder = tmp_path / "mail"
+    folder.mkdir()
+    for number in range(250):
+        (folder / f"{number:03}.eml").write_bytes(SPAM if number % 7 == 0 else HAM)
+    status, documents = scan_json("-c", str(config), str(folder), str(tmp_path / "absent"))
+    assert status == 75
+    assert [document["file"] for document in documents[:-1]] == [str(path) for path in sorted(folder.iterdir())]
+    spam = [number for number, document in enumerate(documents[:-1]) if document["action"] != "no action"]
+    assert spam == list(range(0, 250, 7))
+    assert "error" in documents[-1]
+
+
+def test_what_keeps_all_processes_from_starting_is_said_once(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("filterproxy.cli.scan_parallel.processes", lambda: 3)
+    config.write_text("checks: {bayes: {model: nowhere}}\n")
+    for number in range(120):
+        (tmp_path / f"{number:03}.eml").write_bytes(HAM)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("filterproxy"), "scan", "-c", config, "--offline", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("nowhere") == 1
