@@ -49,3 +49,15 @@ def _snapshot() -> tuple[dict[int, int], dict[int, list[int]]]:
         times[pid] = sum(map(int, fields[11:15]))
         children.setdefault(int(fields[1]), []).append(pid)
     return times, children
+
+
+def pss_mib(root: int) -> float:
+    """Return the proportional set size of a process and everything living below it, in MiB."""
+    total = 0
+    for pid in descendants([root]):
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return total / 1024
