@@ -3,9 +3,9 @@
     python benchmarks/memory.py [--messages 100000] [--workers 2] [--limit 200] [--json]
 
 `filterproxy run` with a milter listener, all checks, model and rules; the messages are those of the SpamAssassin corpus
-(or the tests' own), again and again, over four connections. PSS counts a page that several processes share once, in parts.
-Exit status 1 when the last figure is above the limit (MiB), or 10 % above that after a fifth of the
-run. Everything stays on loopback.
+(or the tests' own), again and again, over four connections. PSS counts a page that several processes share once, in
+parts. Exit status 1 when the last figure is above the limit (MiB), or 10 % above that after a fifth of the run.
+Everything stays on loopback.
 """
 
 from __future__ import annotations
