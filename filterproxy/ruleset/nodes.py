@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from filterproxy.core.ports import Network, in_networks
+from filterproxy.ruleset import searching
 from filterproxy.ruleset.expressions import Compiled
 from filterproxy.ruleset.facts import Facts, Field, Target, Value
 from filterproxy.ruleset.limited import LimitedExpression, TimeBudget
@@ -55,7 +56,7 @@ class Pattern:
     """One expression over one field, by its number among all.
 
     `linear` is what RE2 searches, if anything: the expression itself or a wider one. `across` searches all pieces of a
-    split text at once.
+    split text at once. `letters`: the expression when it stands for itself.
     """
 
     number: int
@@ -65,10 +66,13 @@ class Pattern:
     linear: str = ""
     across: Any = None
     also: tuple[tuple[bytes, ...], ...] = dataclasses.field(init=False)
+    letters: bytes = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         groups = tuple(tuple(text.encode() for text in group) for group in self.literals.also)
         object.__setattr__(self, "also", groups)
+        itself = self.linear.isascii() and self.linear.isalnum() and not self.limited
+        object.__setattr__(self, "letters", self.linear.encode() if itself else b"")
 
     @property
     def limited(self) -> bool:
@@ -91,7 +95,7 @@ class Pattern:
         """
         if self.number not in run.candidates:
             return False
-        return self.across is None or self.across.search(run.facts.joined(self.field)) is not None
+        return self.across is None or searching.first(self.across, run.facts.joined(self.field)) is not None
 
     def find(self, value: Value, run: Run) -> str | None:
         """Return what it matches in the text, None when nothing or when the prefilter did not name it."""
@@ -109,7 +113,15 @@ class Pattern:
         """Yield everything it matches in the text."""
         if isinstance(self.regex, LimitedExpression):
             return self.regex.find(value.text, value.data, run.budget)
-        return map(self._shown, self.regex.finditer(value.data))
+        return map(self._shown, searching.every(self.regex, value.data))
+
+    def count(self, value: Value, most: int, run: Run) -> int:
+        """Return how many places of the text it matches, `most` when there are more."""
+        if isinstance(self.regex, LimitedExpression):
+            return sum(1 for _ in islice(self.find_all(value, run), most))
+        if self.letters:
+            return min(value.data.count(self.letters), most)
+        return searching.count(self.regex, value.data, most)
 
     def _has_also(self, text: bytes, start: int, stop: int) -> bool:
         """Tell whether the other literals are there too, which costs less than a search."""
@@ -129,26 +141,26 @@ class Pattern:
         run.confirmed[self.number] = self._shown(match)
         return True
 
-    def _near(self, regex: Any, value: Value, places: Places, run: Run) -> Any:
-        """Return a match, or None; with places of its literals only what is around them is searched."""
+    def _near(self, regex: Any, value: Value, places: Places, run: Run) -> bytes | None:
+        """Return what is matched, or None; with places of its literals only what is around them is searched."""
         data = value.data
         if not places:
-            return regex.search(data)
+            return searching.first(regex, data)
         text, _ = run.facts.folded(self.field)
         reach = self.reach(value, run)
         if not reach or len(places) > MAX_PLACES:
-            return regex.search(data) if self._has_also(text, 0, len(text)) else None
-        near = [place for place in places if self._has_also(text, max(place - reach, 0), place + reach)]
-        if 2 * reach * len(near) > len(data):
-            return regex.search(data)
-        for place in near:
-            match = regex.search(data, place - reach, place + reach)
-            if match is not None:
-                return match
+            return searching.first(regex, data) if self._has_also(text, 0, len(text)) else None
+        if self.also:
+            places = [place for place in places if self._has_also(text, max(place - reach, 0), place + reach)]
+        if 2 * reach * len(places) > len(data):
+            return searching.first(regex, data)
+        for place in places:
+            found = searching.first(regex, data, place - reach, place + reach)
+            if found is not None:
+                return found
         return None
 
-    def _shown(self, match: Any) -> str:
-        found: bytes = match[0]
+    def _shown(self, found: bytes) -> str:
         return found.decode("latin-1" if self.field.raw else "utf-8", "replace")
 
 

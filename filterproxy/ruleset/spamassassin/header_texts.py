@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from filterproxy.message import Header, Message, Part, parse_addresses
 from filterproxy.message.domains import registrable_domain
@@ -26,35 +28,47 @@ _FOLD = re.compile(r"\r?\n\s+")
 _LIMITS = Limits()
 
 
+class _Query(NamedTuple):
+    """A header rule's left side, understood: who reads the fields, which of them, what of those, and how it is text."""
+
+    read: Callable[[Facts], list[str]]
+    only: slice
+    parts: tuple[Callable[[list[str]], list[str]], ...]
+    encoding: str
+
+
 def header_text(facts: Facts, query: str) -> bytes | None:
     """Return the text of a header rule's left side (`From:addr`), None when there is no such field."""
+    read, only, parts, encoding = _understood(query)
+    values = read(facts)[only]
+    for part in parts:
+        values = part(values)
+    if not values:
+        return None
+    return ("" if values[0].endswith("\n") else "\n").join(values).encode(encoding, "replace")
+
+
+@lru_cache(maxsize=4096)
+def _understood(query: str) -> _Query:
     name, *modifiers = query.split(":")
-    values = _values(facts, name, modifiers)
-    if not values:
-        return None
-    if "first" in modifiers:
-        values = values[:1]
-    elif "last" in modifiers:
-        values = values[-1:]
-    for modifier in ("addr", "name", "host", "domain", "ip", "revip"):
-        if modifier in modifiers:
-            values = _PARTS[modifier](values)
-    if not values:
-        return None
-    text = ("" if values[0].endswith("\n") else "\n").join(values)
+    only = slice(1) if "first" in modifiers else slice(-1, None) if "last" in modifiers else slice(None)
+    parts = tuple(_PARTS[part] for part in _PARTS if part in modifiers)
     received = "raw" in modifiers and not {"addr", "name"} & set(modifiers)
-    return text.encode("latin-1" if received else "utf-8", "replace")
+    return _Query(_reader(name, modifiers), only, parts, "latin-1" if received else "utf-8")
 
 
-def _values(facts: Facts, name: str, modifiers: Sequence[str]) -> list[str]:
-    raw = "raw" in modifiers
-    pseudo = _PSEUDO.get(name.lower()) if name.lower() != "all" or name == "ALL" else None
-    if pseudo is not None and (name.lower() not in _EXACT or name in _EXACT.values()):
-        return pseudo(facts, raw)
-    fields = () if name.lower().startswith("x-spam-") else facts.message.headers.all(name)
+def _reader(name: str, modifiers: Sequence[str]) -> Callable[[Facts], list[str]]:
+    """Return what reads the fields of a name, or a pseudo field."""
+    raw, lower = "raw" in modifiers, name.lower()
+    pseudo = _PSEUDO.get(lower) if lower != "all" or name == "ALL" else None
+    if pseudo is not None and (lower not in _EXACT or name in _EXACT.values()):
+        return lambda facts: pseudo(facts, raw)
+    if lower.startswith("x-spam-"):
+        return lambda facts: []
     if "addr" in modifiers or "name" in modifiers:
-        return [field.unfolded for field in fields]
-    return [raw_value(field) if raw else value(field) for field in fields]
+        return lambda facts: [field.unfolded for field in facts.message.headers.all(lower)]
+    show = raw_value if raw else value
+    return lambda facts: [show(field) for field in facts.message.headers.all(lower)]
 
 
 def value(field: Header) -> str:

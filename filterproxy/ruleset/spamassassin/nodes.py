@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from filterproxy.ruleset.facts import Facts, Field, Target
@@ -88,7 +87,14 @@ class Hits:
 
     def count_hits(self, run: Run) -> float:
         """Return how many places there are."""
-        return sum(1 for _ in islice(self._places(run), self.most))
+        left = self.most
+        if self.pattern.may_match(run):
+            for item in run.facts.values(self.pattern.field):
+                for value in item:
+                    left -= self.pattern.count(value, left, run)
+                    if left <= 0:
+                        return self.most
+        return self.most - left
 
     def wake(self) -> Wake:
         """Return the expression."""
