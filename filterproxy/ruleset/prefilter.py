@@ -10,10 +10,9 @@ with other hits: 10 to 100 ms on 16 KB of real mail.)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,23 +47,22 @@ def same_places(text: bytes, folded: bytes) -> bool:
     return bool(np.array_equal(starts, folded_starts))
 
 
-@dataclass(slots=True)
-class _Literal:
-    """One literal, where its window stands in it, and the expressions it wakes, by segment."""
+class _Literal(NamedTuple):
+    """One literal, where its window stands in it, and the expressions of one segment that it wakes."""
 
     text: bytes
     offset: int
-    wakes: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    wakes: tuple[int, ...]
 
     def places(self, text: bytes, windows: list[int], start: int) -> list[int]:
         """Return where it stands in the segment that begins at `start`, given where its window does; of many some."""
-        literal, offset = self.text, self.offset
+        literal, offset, _ = self
         if len(literal) == _SHORT:
             return [window - start for window in windows[: MAX_PLACES + 1]]
         found: list[int] = []
         for window in windows:
             begin = window - offset
-            if begin >= start and text.startswith(literal, begin):
+            if text.startswith(literal, begin) and begin >= start:
                 found.append(begin - start)
                 if len(found) > MAX_PLACES:
                     break
@@ -76,15 +74,14 @@ class Prefilter:
 
     def __init__(self, expressions: Iterable[tuple[int, Group]]) -> None:
         self._always: dict[int, set[int]] = defaultdict(set)
-        literals: dict[bytes, _Literal] = {}
+        wakes: dict[bytes, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, (segment, group) in enumerate(expressions):
             if not group:
                 self._always[segment].add(number)
             for text in map(str.encode, group):
-                literal = literals.setdefault(text, _Literal(text, rarest_window(text)[0]))
-                literal.wakes[segment].add(number)
-        short = [literal for literal in literals.values() if len(literal.text) < 8]
-        long = [literal for literal in literals.values() if len(literal.text) >= 8]
+                wakes[text][segment].append(number)
+        short = {text: woken for text, woken in wakes.items() if len(text) < 8}
+        long = {text: woken for text, woken in wakes.items() if len(text) >= 8}
         self._indexes = (_WindowIndex(8, long), _WindowIndex(_SHORT, short))
 
     def candidates(self, segments: Sequence[bytes]) -> dict[int, Places]:
@@ -103,36 +100,38 @@ class Prefilter:
             for segment, literals, windows in index.find(joined, offsets):
                 start = ends[segment] - len(segments[segment]) - 1
                 for literal in literals:
-                    woken = literal.wakes.get(segment)
-                    if woken and (places := literal.places(joined, windows, start)):
-                        for number in woken:
-                            known = found.get(number)
-                            if known is None:
-                                found[number] = places.copy()
-                            elif len(known) <= MAX_PLACES:
-                                known += places
+                    places = literal.places(joined, windows, start)
+                    for number in literal.wakes if places else ():
+                        known = found.get(number)
+                        if known is None:
+                            found[number] = places.copy()
+                        elif len(known) <= MAX_PLACES:
+                            known += places
         return found
 
 
 class _WindowIndex:
     """Finds literals by windows of `width` bytes."""
 
-    def __init__(self, width: int, literals: Iterable[_Literal]) -> None:
+    def __init__(self, width: int, literals: Mapping[bytes, Mapping[int, Sequence[int]]]) -> None:
         self._width = width
         self._type: Any = np.dtype(f"<u{width}")
         self._multiplier = self._type.type(0x9E3779B97F4A7C15 >> (64 - 8 * width))
         self._shift = self._type.type(8 * width - _TABLE_BITS)
-        by_window: dict[bytes, list[_Literal]] = defaultdict(list)
-        for literal in literals:
-            by_window[literal.text[literal.offset : literal.offset + width]].append(literal)
+        by_window: dict[bytes, dict[int, list[_Literal]]] = defaultdict(lambda: defaultdict(list))
+        for text, wakes in literals.items():
+            offset = rarest_window(text)[0]
+            here = by_window[text[offset : offset + width]]
+            for segment, numbers in wakes.items():
+                here[segment].append(_Literal(text, offset, tuple(numbers)))
         ordered = sorted(by_window, key=lambda window: int.from_bytes(window, "little"))
-        self._literals = [by_window[window] for window in ordered]
+        self._literals: list[dict[int, list[_Literal]]] = [dict(by_window[window]) for window in ordered]
         self._known: NDArray[Any] = np.frombuffer(b"".join(ordered), self._type)
         self._table: NDArray[np.bool_] = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         self._table[self._slots(self._known)] = True
 
     def find(self, text: bytes, ends: NDArray[Any]) -> Iterator[tuple[int, list[_Literal], list[int]]]:
-        """Yield (segment, literals of a window, where the window stands in the text) for each window of a segment.
+        """Yield (segment, its literals of a window, where the window stands in the text) for each window found.
 
         `ends` are the offsets after the segments.
         """
@@ -154,7 +153,9 @@ class _WindowIndex:
         in_order: list[int] = places.tolist()
         for key, start, stop in zip(keys[starts].tolist(), starts, stops, strict=True):
             kind, segment = divmod(key, len(ends))
-            yield segment, self._literals[kind], in_order[start:stop]
+            literals = self._literals[kind].get(segment)
+            if literals:
+                yield segment, literals, in_order[start:stop]
 
     def _slots(self, windows: NDArray[Any]) -> NDArray[Any]:
         """Return the table slot of each window."""
