@@ -5,7 +5,7 @@ The rule: one table says what is served and who may ask (http_access.py says who
 | path | method | right |
 |---|---|---|
 | /healthz, /ready, /healthy (200 while this worker serves, 503 from SIGTERM on), /metrics, /ping | GET | none |
-| /checkv2, /check, /symbols | POST | read |
+| /checkv2, /check, /symbols, /rspamc (see http_rspamc.py) | POST | read |
 | /symbols, /auth, /stat, /counters, /history, /actions, /errors | GET | read |
 | /learnspam, /learnham | POST | write |
 | /statreset | GET, POST | write |
@@ -135,6 +135,7 @@ def _rspamd_routes(shared: HttpShared) -> list[Route]:
     posts = {
         "/checkv2": scans.check,
         "/check": scans.legacy_check,
+        "/rspamc": scans.rspamc_check,
         "/learnspam": scans.learn_spam,
         "/learnham": scans.learn_ham,
     }

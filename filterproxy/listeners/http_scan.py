@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from filterproxy.config.models import HttpListener as HttpConfig
 from filterproxy.core.action import Action
@@ -30,6 +31,14 @@ from filterproxy.protocols.rspamd_http import RefusedRequestError, Scanned, Scan
 
 LISTENER = "http"
 _POOL_SIZE = 256 * 1024
+
+
+class _Form(Enum):
+    """In which form a scan is answered."""
+
+    JSON = auto()
+    LEGACY = auto()
+    RSPAMC = auto()
 
 
 @dataclass(slots=True)
@@ -72,11 +81,15 @@ class ScanRoutes:
 
     async def check(self, request: Request) -> Response:
         """Scan a message; the answer is that of /checkv2."""
-        return await self._check(request, legacy=False)
+        return await self._check(request, _Form.JSON)
 
     async def legacy_check(self, request: Request) -> Response:
         """Scan a message; the answer is that of rspamd before 1.6."""
-        return await self._check(request, legacy=True)
+        return await self._check(request, _Form.LEGACY)
+
+    async def rspamc_check(self, request: Request) -> Response:
+        """Scan a message; the answer is that of rspamd's protocol before HTTP."""
+        return await self._check(request, _Form.RSPAMC)
 
     async def learn_spam(self, request: Request) -> Response:
         """Learn a message as spam."""
@@ -86,18 +99,18 @@ class ScanRoutes:
         """Learn a message as ham."""
         return await self._learn(request, "ham")
 
-    async def _check(self, request: Request, *, legacy: bool) -> Response:
+    async def _check(self, request: Request, form: _Form) -> Response:
         facts = await self._shared.admit(request, Right.READ)
         raw = await self._message(request, facts)
         if "skip" in facts.flags:
-            return answer({"default": rspamd_http.skipped()} if legacy else rspamd_http.skipped())
+            return answer({"default": rspamd_http.skipped()} if form is _Form.LEGACY else rspamd_http.skipped())
         self._shared.context.metrics.session_opened(LISTENER)
         try:
-            return await self._scan(raw, facts, legacy=legacy)
+            return await self._scan(raw, facts, form)
         finally:
             self._shared.context.metrics.session_closed(LISTENER)
 
-    async def _scan(self, raw: bytes, facts: ScanRequest, *, legacy: bool) -> Response:
+    async def _scan(self, raw: bytes, facts: ScanRequest, form: _Form) -> Response:
         pipeline = self._shared.pipelines()
         transaction = self._transaction(facts)
         delivery = Delivery(listener=LISTENER, header_profile=self._shared.config.headers)
@@ -111,7 +124,9 @@ class ScanRoutes:
             return answer({"error": "temporary failure, please try again later", "error_domain": "scan"}, 503)
         thresholds = pipeline.profiles.of(transaction).policy.thresholds
         scanned = _scanned(raw, transaction, verdict, thresholds)
-        if legacy:
+        if form is _Form.RSPAMC:
+            return PlainTextResponse(rspamd_http.to_rspamc(scanned))
+        if form is _Form.LEGACY:
             return answer(rspamd_http.to_legacy_json(scanned, facts.flags))
         data = rspamd_http.to_json(scanned, facts.flags, pipeline.checks.symbols)
         # Only when more than trace and verdict fields change: rspamc asks always, and prints it after its report.

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from filterproxy.config.models import HttpLimits
+from filterproxy.listeners.http_rspamc import RspamcTransport, is_rspamc, to_http
 
 _KEEP_ALIVE = 5
 # A thousand recipients fit in.
@@ -70,6 +71,7 @@ class _Protocol(HttpToolsProtocol):
     """One connection; it is closed when a header section is too long or does not come."""
 
     header_timeout = 300.0
+    _begun = False
     _in_headers = True
     _received = 0
     _timer: asyncio.TimerHandle | None = None
@@ -83,6 +85,11 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            if is_rspamc(data):
+                data = to_http(data)
+                self.transport = RspamcTransport(self.transport)  # type: ignore[assignment]
         super().data_received(data)
         if self._in_headers and not self.transport.is_closing():
             self._received += len(data)

@@ -195,6 +195,23 @@ def to_legacy_json(scanned: Scanned, flags: frozenset[str]) -> dict[str, Any]:
     return {"default": {"is_spam": spam, **_metric(scanned), **symbols}, **_about(scanned, flags)}
 
 
+def to_rspamc(scanned: Scanned) -> bytes:
+    """Return the answer to RSPAMC, below its status line: text, a line for each fact."""
+    result = scanned.result
+    spam, score = (result.is_spam, result.score) if result is not None else (False, 0.0)
+    lines = [
+        f"Metric: default; {spam}; {number(score):.2f} / {required_score(scanned.thresholds):.2f} / 0.0",
+        f"Action: {scanned.action.value}",
+        *(f"Symbol: {symbol.name}({number(symbol.score):.2f})" for symbol in _symbols(scanned)),
+    ]
+    if scanned.subject is not None:
+        lines.append(f"Subject: {scanned.subject}")
+    if scanned.smtp_message:
+        lines.append(f"Message: {scanned.smtp_message}")
+    lines.append(f"Message-ID: {scanned.message_id or 'undef'}")
+    return "".join(f"{_CONTROL.sub(' ', printable(line))}\r\n" for line in lines).encode("utf-8", "replace")
+
+
 def skipped(message_id: str = "") -> dict[str, Any]:
     """Return the answer for a message that was not scanned because the client asked for that."""
     empty: dict[str, Any] = {"thresholds": {}, "symbols": {}, "messages": {}, "urls": [], "emails": []}

@@ -450,3 +450,38 @@ async def test_a_reload_takes_passwords_and_limits() -> None:
         known = server.listener._shared.access
         (await server.listener.prepare(settings(password=WRITE, limits=limits), server.context))()
         assert server.listener._shared.access is known
+
+
+# Before HTTP
+
+
+def exim(mail: bytes, *more: bytes) -> bytes:
+    fields = [b"Content-length: %d" % len(mail), b"From: <a@example.org>", b"Recipient-Number: 1", b"Rcpt: <b@x>"]
+    return b"\r\n".join([b"CHECK RSPAMC/1.3", *fields, b"IP: 192.0.2.7", *more, b"", b""]) + mail
+
+
+async def test_a_client_from_before_http() -> None:
+    async with running() as (server, _):
+        spam = await talk(server, exim(MAIL.replace(b"hello", b"score 20")))
+        assert spam.startswith(
+            b"RSPAMD/1.3 0 EX_OK\r\nMetric: default; True; 20.00 / 15.00 / 0.0\r\nAction: reject\r\n"
+        )
+        assert b"\r\nSymbol: SPAMMY(20.00)\r\nMessage: Spam message rejected" in spam
+        assert spam.endswith(b"Message-ID: 1@example.org\r\n") and b"HTTP" not in spam
+        ham = await talk(server, exim(MAIL))
+        assert b"Metric: default; False; 0.00 / 15.00 / 0.0\r\nAction: no action\r\n" in ham
+        assert await talk(server, b"PING RSPAMC/1.3\r\n\r\n") == b"RSPAMD/1.3 0 EX_OK\r\npong\r\n"
+        seen = server.check.seen[0]
+        assert (seen.client.address, seen.envelope.mail_from, seen.envelope.rcpt_to) == (
+            *("192.0.2.7", "a@example.org", ("b@x",)),
+        )
+
+
+async def test_refusals_from_before_http_are_no_verdicts() -> None:
+    async with running(trusted=False, limits={"message_size": 1000}) as (server, _):
+        assert (await talk(server, exim(MAIL))).startswith(b"RSPAMD/1.3 401 Unauthorized\r\n{")
+    async with running(limits={"message_size": 1000}) as (server, _):
+        assert (await talk(server, exim(b"x" * 1001))).startswith(b"RSPAMD/1.3 413 ")
+        assert (await talk(server, exim(MAIL, b"File: /etc/passwd"))).startswith(b"RSPAMD/1.3 403 Forbidden\r\n")
+        assert (await talk(server, b"CHECK RSPAMC/1.3\r\nbroken\r\n\r\n")).startswith(b"RSPAMD/1.3 400 ")
+        assert b"HTTP/1.1 400 " in await talk(server, b"CHECK RSPAMC/9\r\n\r\n")
