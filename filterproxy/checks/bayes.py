@@ -13,16 +13,15 @@ from pathlib import Path
 
 from pydantic import Field
 
+from filterproxy.classifier.any_model import ScoringModel, open_any
 from filterproxy.classifier.autolearn import AutolearnConfig, choose
 from filterproxy.classifier.background import BackgroundLearner
-from filterproxy.classifier.explain import strongest
 from filterproxy.classifier.features import extract_with_words
 from filterproxy.classifier.feedback import Feedback, Outcome
 from filterproxy.classifier.learner import Examples, probability
 from filterproxy.classifier.personal import Owners, PersonalModel, PersonalModels, total
 from filterproxy.classifier.selection import Selection
 from filterproxy.classifier.site_files import SiteFiles
-from filterproxy.classifier.site_model import SiteModel, open_site_model
 from filterproxy.classifier.threshold import BASE
 from filterproxy.config.paths import resolve_data
 from filterproxy.core.check import CheckConfig, CheckContext, Evidence, LearningCheck
@@ -88,7 +87,7 @@ class BayesCheck(LearningCheck[BayesConfig]):
         site = context.site
         self._selection = Selection(resolve_data(config.model, site.base_dir).absolute(), site.state_dir)
         self._path = self._selection.configured
-        self._model: SiteModel | None = None
+        self._model: ScoringModel | None = None
         self._looked = context.clock.monotonic()
         self._owners = config.owners
         self._personal = PersonalModels(SiteFiles.of(site.state_dir).folder) if self._owners else None
@@ -106,7 +105,7 @@ class BayesCheck(LearningCheck[BayesConfig]):
             raise
 
     @property
-    def model(self) -> tuple[Path, SiteModel] | None:
+    def model(self) -> tuple[Path, ScoringModel] | None:
         """Return the model in use and where it is, None before the start."""
         return (self._path, self._model) if self._model is not None else None
 
@@ -192,8 +191,8 @@ class BayesCheck(LearningCheck[BayesConfig]):
         """Learn or forget a message as `filterproxy learn` and `forget` do."""
         return await self.context.scan_pool.run(teach, self._path, self.context.site.state_dir, raw, label)
 
-    def _open(self, path: Path) -> SiteModel:
-        return open_site_model(path, self.context.site.state_dir, self._warn)
+    def _open(self, path: Path) -> ScoringModel:
+        return open_any(path, self.context.site.state_dir, self._warn)
 
     def _warn(self, text: str) -> None:
         self.context.log.warning("%s", text)
@@ -206,12 +205,12 @@ def teach(model: Path, state_dir: Path, raw: bytes, label: str) -> bool:
     return outcome not in (Outcome.ALREADY, Outcome.UNKNOWN)
 
 
-def judge(model: SiteModel, message: Message, reasons: int, personal: Sequence[PersonalModel] = ()) -> Opinion:
+def judge(model: ScoringModel, message: Message, reasons: int, personal: Sequence[PersonalModel] = ()) -> Opinion:
     """Return the model's opinion on a message, with that of the recipients' own models on top of it."""
     features, words = extract_with_words(message)
     slots = features.all_words() if personal else features.words
     score, threshold = model.score(features) + total(personal, slots), model.threshold()
-    for_spam, for_ham = strongest(model.model, features, words, reasons)
+    for_spam, for_ham = model.reasons(features, words, reasons)
     own = [f"for {item.owner} {item.score(slots):+.2f}" for item in personal]
     options = (f"p={probability(score):.4f}", *own, *map(str, for_spam), *map(str, for_ham))
     if not threshold.informed:

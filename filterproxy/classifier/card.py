@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filterproxy.classifier.any_model import load_any
+from filterproxy.classifier.linear_model import LinearModel, save_linear
 from filterproxy.classifier.metrics import Measures
 from filterproxy.classifier.model import Model
-from filterproxy.classifier.model_file import FILE_NAME, Encoding, StoredModel, load, save, write_atomically
+from filterproxy.classifier.model_file import FILE_NAME, Encoding, StoredModel, save, write_atomically
 from filterproxy.core.errors import ConfigError
 
 CARD_NAME = "card.md"
@@ -32,7 +34,7 @@ class Description:
     compact: bool = False
 
 
-def write_model(folder: Path, model: Model, measures: Measures | None, description: Description) -> None:
+def write_model(folder: Path, model: Model | LinearModel, measures: Measures | None, description: Description) -> None:
     """Write model file, card and checksums into a folder, made when it is not there; raises ConfigError."""
     now = datetime.now(UTC).strftime("%Y-%m-%d")
     info: dict[str, str | int | float] = {"created": now, "data": description.data or "not described"}
@@ -41,7 +43,10 @@ def write_model(folder: Path, model: Model, measures: Measures | None, descripti
     encoding: Encoding = "compact" if description.compact else "exact"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save(folder / FILE_NAME, model, info, encoding=encoding, trust=description.trust)
+        if isinstance(model, LinearModel):
+            save_linear(folder / FILE_NAME, model, info, trust=description.trust)
+        else:
+            save(folder / FILE_NAME, model, info, encoding=encoding, trust=description.trust)
         write_atomically(folder / CARD_NAME, card(folder.name, model, measures, description, now).encode())
         sums = "".join(f"{_sha256(folder / name)}  {name}\n" for name in (CARD_NAME, FILE_NAME))
         write_atomically(folder / SUMS_NAME, sums.encode())
@@ -54,7 +59,7 @@ def worse_than_existing(folder: Path, measures: Measures | None) -> str:
     if not (folder / FILE_NAME).exists():
         return ""
     try:
-        old = _figure(load(folder))
+        old = _figure(load_any(folder))
     except ConfigError:
         return ""
     if old is None:
@@ -66,15 +71,13 @@ def worse_than_existing(folder: Path, measures: Measures | None) -> str:
     return ""
 
 
-def card(name: str, model: Model, measures: Measures | None, description: Description, date: str) -> str:
+def card(name: str, model: Model | LinearModel, measures: Measures | None, description: Description, date: str) -> str:
     """Return the text of a model's card."""
     rows = [
         ("data", description.data or "not described"),
         ("learned", f"{model.examples.spam} spam, {model.examples.ham} ham"),
         ("date", date),
-        ("method", "weighted mean of five views (byte 5-grams of header and of body, 5-grams of the visible text, "
-         "words of header and of body with sparse pairs and structure), each "
-         "naive Bayes corrected by AdaGrad logistic regression, one pass in order of time"),
+        ("method", _method(model)),
         ("trust", f"{description.trust:g} (what one of its examples counts beside one learned on the site)"),
         ("file", "compact: features seen once dropped, numbers rounded" if description.compact else "exact"),
     ]  # fmt: skip
@@ -89,6 +92,16 @@ _LIMITS = (
     "trained elsewhere are a modest beginning. What makes the difference is learning the site's own mail",
     "(`filterproxy learn`).",
 )
+
+
+def _method(model: Model | LinearModel) -> str:
+    if isinstance(model, LinearModel):
+        return f"{model.classifier} of scikit-learn on the words, one pass in order of time"
+    return (
+        "weighted mean of five views (byte 5-grams of header and of body, 5-grams of the visible text, words of header "
+        "and of body with sparse pairs and structure), each naive Bayes corrected by AdaGrad logistic regression, one "
+        "pass in order of time"
+    )
 
 
 def _figures(measures: Measures | None) -> list[str]:
@@ -110,7 +123,7 @@ def _figures(measures: Measures | None) -> list[str]:
     ]
 
 
-def _figure(stored: StoredModel) -> float | None:
+def _figure(stored: StoredModel | LinearModel) -> float | None:
     value = stored.info.get("roca")
     return float(value) if isinstance(value, int | float) else None
 

@@ -14,12 +14,12 @@ from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
 
-from filterproxy.classifier.features import TABLE_BITS, Features
+from filterproxy.classifier.features import Features
 from filterproxy.classifier.learner import Examples
+from filterproxy.classifier.linear_model import BITS, LinearModel, columns
 from filterproxy.classifier.model import Learned
 from filterproxy.classifier.threshold import HamScores, Threshold
 
-BITS = 18
 _LARGEST = 1e9
 PEERS: Mapping[str, Callable[[], Any]] = {
     "multinomial-nb": MultinomialNB,
@@ -32,7 +32,7 @@ class PeerModel:
     """One of PEERS, learning online; what Model offers for an evaluation, and nothing more."""
 
     def __init__(self, name: str) -> None:
-        self._estimator = PEERS[name]()
+        self._name, self._estimator = name, PEERS[name]()
         self.examples = Examples()
         self.ham_scores = HamScores()
 
@@ -61,8 +61,20 @@ class PeerModel:
         """Return what decides between spam and ham now."""
         return Threshold.of(self.examples, self.ham_scores)
 
+    def export(self) -> LinearModel:
+        """Return what was learned as data; all of PEERS are linear. With one class alone nothing is."""
+        if not (self.examples.spam and self.examples.ham):
+            return LinearModel(self._name, np.zeros(1 << BITS, np.float32), 0.0, self.examples)
+        if hasattr(self._estimator, "coef_"):
+            weights, intercept = self._estimator.coef_[0], float(self._estimator.intercept_[0])
+        else:
+            ham, spam = self._estimator.feature_log_prob_
+            # With two classes ComplementNB has no priors.
+            priors = self._estimator.class_log_prior_ if isinstance(self._estimator, MultinomialNB) else (0.0, 0.0)
+            weights, intercept = spam - ham, float(priors[1] - priors[0])
+        return LinearModel(self._name, weights.astype(np.float32), intercept, self.examples)
+
 
 def _row(features: Features) -> sparse.csr_matrix:
-    parts = [features.view(view) >> np.uint32(TABLE_BITS[view] - BITS) for view in ("fields", "words")]
-    columns = np.unique(np.concatenate(parts)).astype(np.int64)
-    return sparse.csr_matrix((np.ones(columns.size), columns, np.array([0, columns.size])), shape=(1, 1 << BITS))
+    found = columns(features).astype(np.int64)
+    return sparse.csr_matrix((np.ones(found.size), found, np.array([0, found.size])), shape=(1, 1 << BITS))

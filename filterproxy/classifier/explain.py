@@ -5,6 +5,7 @@ The rule: an explanation is made of what was scored and nothing else; its weight
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,21 @@ def strongest(model: Model, features: Features, words: WordViews, count: int) ->
 
     `words` must be those that the features were made of.
     """
+    weights = {
+        view: model.learners[view].contributions(features.view(view), model.examples) * (WEIGHTS[view] / TOTAL_WEIGHT)
+        for view in (WORD_VIEWS if count else ())
+    }
+    return strongest_of(weights, features, words, count)
+
+
+def strongest_of(
+    weights: Mapping[str, NDArray[np.float64]], features: Features, words: WordViews, count: int
+) -> tuple[list[Reason], list[Reason]]:
+    """Return the same for weights of any kind, one for each slot of a view."""
     found: list[tuple[float, str, int]] = []
-    for view in WORD_VIEWS if count else ():
+    for view, values in weights.items() if count else ():
         slots = features.view(view)
-        share = WEIGHTS[view] / TOTAL_WEIGHT
-        weights = model.learners[view].contributions(slots, model.examples) * share
-        found += [(float(weights[place]), view, int(slots[place])) for place in _extremes(weights, count)]
+        found += [(float(values[place]), view, int(slots[place])) for place in _extremes(values, count)]
     found.sort(key=lambda entry: -entry[0])
     spam = [entry for entry in found if entry[0] > 0][:count]
     ham = [entry for entry in reversed(found) if entry[0] < 0][:count]

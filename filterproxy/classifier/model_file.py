@@ -49,6 +49,8 @@ FILE_NAME = "model.fpm"
 FORMAT_VERSION = 1
 
 _MAGIC = b"FPMODEL\n"
+# Files of filterproxy.classifier.linear_model have the same name.
+LINEAR_MAGIC = b"FPLINEAR"
 _PREFIX = struct.Struct("<8sII")
 _DIGEST = 32
 _LARGEST_FILE = 4 << 30
@@ -168,6 +170,15 @@ def save(path: Path, model: Model, info: Info, *, encoding: Encoding = "exact", 
 
 def load(path: Path) -> StoredModel:
     """Return the contents of a model file, or of the one in a folder; raise ConfigError that says what is wrong."""
+    file, content = read_model(path)
+    try:
+        return _parse(content)
+    except _Broken as error:
+        raise ConfigError(f"no usable model: {error}", file=str(file), hint="restore it, or train again") from error
+
+
+def read_model(path: Path) -> tuple[Path, bytes]:
+    """Return the file of a model, which a folder may hold, and its bytes; raise ConfigError."""
     file = path if path.is_file() else path / FILE_NAME
     try:
         if file.stat().st_size > _LARGEST_FILE:
@@ -176,10 +187,7 @@ def load(path: Path) -> StoredModel:
     except OSError as error:
         hint = "make one with: filterproxy train" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read the model: {error.strerror}", file=str(file), hint=hint) from error
-    try:
-        return _parse(content)
-    except _Broken as error:
-        raise ConfigError(f"no usable model: {error}", file=str(file), hint="restore it, or train again") from error
+    return file, content
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -226,6 +234,8 @@ def _encode(slots: Slots, records: Floats, bits: int, encoding: Encoding) -> Ite
 
 
 def _parse(content: bytes) -> StoredModel:
+    if content.startswith(LINEAR_MAGIC):
+        raise _Broken("a classifier of scikit-learn scores mail and cannot learn on")
     if len(content) < _PREFIX.size + _DIGEST or content[: len(_MAGIC)] != _MAGIC:
         raise _Broken("this is no model file")
     _, version, header_size = _PREFIX.unpack_from(content)

@@ -10,47 +10,29 @@ import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from filterproxy.classifier.explain import Reason, strongest
 from filterproxy.classifier.features import VIEWS, Features
 from filterproxy.classifier.learner import Examples, Learner
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.model_file import StoredModel, load
 from filterproxy.classifier.site_files import Counts, SiteFiles, fold_table, folder_id
 from filterproxy.classifier.threshold import HamScores, Threshold
+from filterproxy.classifier.word_views import WordViews
 
 # So many examples of the rarer class make half a certainty.
 HALF_EVIDENCE = 20.0
 
 
-class SiteModel:
-    """A model for scoring; what it says follows what other processes learn.
+class Evidence:
+    """How far a model may be believed: so far as it has examples, of the rarer class."""
 
-    `is_current` tells whether its files are still those of the site: they are not when they were removed and made anew.
-    """
-
-    def __init__(
-        self, stored: StoredModel, model: Model, counts: Counts | None, is_current: Callable[[], bool] = lambda: True
-    ) -> None:
-        self.model = model
-        self.trust = stored.trust
-        self.checksum = stored.checksum
-        self.base = stored.examples
-        self._counts = counts
-        self.is_current = is_current
-
-    def score(self, features: Features) -> float:
-        """Return the log-odds of spam by what is known now."""
-        self._refresh()
-        return self.model.score(features)
-
-    def threshold(self) -> Threshold:
-        """Return what decides between spam and ham now."""
-        self._refresh()
-        return self.model.threshold()
+    def __init__(self, trust: float, base: Examples) -> None:
+        self.trust, self.base = trust, base
 
     @property
     def learned(self) -> Examples:
         """Return how many messages were learned on this site."""
-        return self._counts.learned() if self._counts is not None else Examples()
+        return Examples()
 
     def evidence(self, personal: Iterable[Examples] = ()) -> float:
         """Return between 0 and 1 how far the model may be believed: it grows with the examples of the rarer class.
@@ -73,6 +55,41 @@ class SiteModel:
     def _examples(self) -> tuple[float, float]:
         learned = self.learned
         return self.trust * self.base.spam + learned.spam, self.trust * self.base.ham + learned.ham
+
+
+class SiteModel(Evidence):
+    """A model for scoring; what it says follows what other processes learn.
+
+    `is_current` tells whether its files are still those of the site: they are not when they were removed and made anew.
+    """
+
+    def __init__(
+        self, stored: StoredModel, model: Model, counts: Counts | None, is_current: Callable[[], bool] = lambda: True
+    ) -> None:
+        super().__init__(stored.trust, stored.examples)
+        self.model = model
+        self.checksum = stored.checksum
+        self._counts = counts
+        self.is_current = is_current
+
+    def score(self, features: Features) -> float:
+        """Return the log-odds of spam by what is known now."""
+        self._refresh()
+        return self.model.score(features)
+
+    def threshold(self) -> Threshold:
+        """Return what decides between spam and ham now."""
+        self._refresh()
+        return self.model.threshold()
+
+    @property
+    def learned(self) -> Examples:
+        """Return how many messages were learned on this site."""
+        return self._counts.learned() if self._counts is not None else Examples()
+
+    def reasons(self, features: Features, words: WordViews, count: int) -> tuple[list[Reason], list[Reason]]:
+        """Return the strongest reasons for spam and for ham."""
+        return strongest(self.model, features, words, count)
 
     def _refresh(self) -> None:
         if self._counts is not None:

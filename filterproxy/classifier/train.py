@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from filterproxy.classifier.checkpoint import Checkpoint
+from filterproxy.classifier.evaluate import Classifier
 from filterproxy.classifier.metrics import Measures, measure
 from filterproxy.classifier.model import Model
 from filterproxy.classifier.parallel import read_in_parallel
@@ -39,24 +40,45 @@ def train(examples: Sequence[Example], progress: Progress, how: How | None = Non
     was interrupted goes on from its checkpoint. Raises OSError when that cannot be written.
     """
     how = how or How()
-    begin = len(examples) - int(HELD_OUT * len(examples))
     resumed = how.checkpoint.load() if how.checkpoint else None
     model, position = resumed or (Model.empty(), 0)
-    for number, read in enumerate(read_in_parallel(examples[position:begin], how.jobs), position + 1):
-        _learn(model, read, progress)
+
+    def after(number: int) -> None:
         if how.checkpoint and number % how.every == 0:
             how.checkpoint.save(model, number)
-    held_out = score_all(model, examples[begin:], how.jobs)
-    for read in read_in_parallel(examples[begin:], how.jobs):
-        _learn(model, read, progress)
+
+    measures = _run(model, examples, position, progress, how.jobs, after)
     if how.checkpoint:
         how.checkpoint.remove()
+    return model, measures
+
+
+def train_other(examples: Sequence[Example], model: Classifier, progress: Progress, jobs: int = 1) -> Measures | None:
+    """Have any classifier learn the examples in order; return the measures of the part held out."""
+    return _run(model, examples, 0, progress, jobs, lambda _: None)
+
+
+def _run(
+    model: Classifier,
+    examples: Sequence[Example],
+    position: int,
+    progress: Progress,
+    jobs: int,
+    after: Callable[[int], None],
+) -> Measures | None:
+    begin = len(examples) - int(HELD_OUT * len(examples))
+    for number, read in enumerate(read_in_parallel(examples[position:begin], jobs), position + 1):
+        _learn(model, read, progress)
+        after(number)
+    held_out = score_all(model, examples[begin:], jobs)
+    for read in read_in_parallel(examples[begin:], jobs):
+        _learn(model, read, progress)
     spam = sum(held_out.is_spam)
     enough = min(spam, len(held_out.is_spam) - spam) >= _ENOUGH
-    return model, measure(held_out.rows()) if enough else None
+    return measure(held_out.rows()) if enough else None
 
 
-def score_all(model: Model, examples: Sequence[Example], jobs: int = 1) -> Scored:
+def score_all(model: Classifier, examples: Sequence[Example], jobs: int = 1) -> Scored:
     """Return the scores of the examples that can be read, without learning."""
     scored, threshold = Scored(), model.threshold()
     for read in read_in_parallel(examples, jobs):
@@ -66,7 +88,7 @@ def score_all(model: Model, examples: Sequence[Example], jobs: int = 1) -> Score
     return scored
 
 
-def _learn(model: Model, read: Read, progress: Progress) -> None:
+def _learn(model: Classifier, read: Read, progress: Progress) -> None:
     progress(read)
     if read.features is not None:
         model.learn(read.features, read.example.is_spam)

@@ -13,6 +13,7 @@ from filterproxy.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from filterproxy.classifier.learner import Examples
+    from filterproxy.classifier.linear_model import LinearModel
     from filterproxy.classifier.model_file import StoredModel
     from filterproxy.classifier.site_model import SiteModel
     from filterproxy.config.loader import Loaded
@@ -27,7 +28,7 @@ _SHOWN = 20
 @app.command("list")
 def list_models(config: ConfigOption = None) -> None:
     """List the models beside the configuration and the shipped one; a star marks the one in use."""
-    from filterproxy.classifier.model_file import load
+    from filterproxy.classifier.any_model import load_any
     from filterproxy.cli.faults import explain_faults
     from filterproxy.cli.site import selection_of
     from filterproxy.core.errors import ConfigError
@@ -39,7 +40,7 @@ def list_models(config: ConfigOption = None) -> None:
         for folder in sorted(folders, key=lambda path: (path.name, str(path))):
             mark = "*" if folder == current else " "
             try:
-                line = _summary(load(folder))
+                line = _summary(load_any(folder))
             except ConfigError as error:
                 line = error.reason
             sys.stdout.write(f"{mark} {folder.name:<16} {line}  {folder}\n")
@@ -51,7 +52,8 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Show what a model is, what was learned here on top of it, and how many more examples would help."""
-    from filterproxy.classifier.model_file import load
+    from filterproxy.classifier.any_model import load_any
+    from filterproxy.classifier.linear_model import LinearModel
     from filterproxy.classifier.site_model import open_site_model
     from filterproxy.cli.faults import explain_faults
     from filterproxy.cli.site import selection_of
@@ -60,7 +62,7 @@ def show(
     with explain_faults():
         selection, loaded = selection_of(config)
         folder = _find(name, loaded) if name else selection.current()
-        stored = load(folder)
+        stored = load_any(folder)
         lines = [("model", str(folder)), ("in use", "yes" if folder == selection.current() else "no")]
         lines += [
             ("learned", f"{stored.examples.spam} spam, {stored.examples.ham} ham"),
@@ -68,7 +70,9 @@ def show(
         ]
         lines += [(key, str(value)) for key, value in stored.info.items()]
         lines.append(("checksum", stored.checksum))
-        if folder == selection.current():
+        if isinstance(stored, LinearModel):
+            lines.append(("classifier", f"{stored.classifier} of scikit-learn: learns nothing here"))
+        elif folder == selection.current():
             lines += _site_lines(open_site_model(folder, selection.state_dir, _warn), _automatic(selection.state_dir))
             lines += _personal(selection.state_dir)
     for key, value in lines:
@@ -84,14 +88,14 @@ def use(
 
     What was learned here stays. Exit status 2: there is no such model, or it is unusable, and nothing is changed.
     """
-    from filterproxy.classifier.model_file import load
+    from filterproxy.classifier.any_model import load_any
     from filterproxy.cli.faults import explain_faults
     from filterproxy.cli.site import selection_of
 
     with explain_faults():
         selection, loaded = selection_of(config)
         folder = _find(name, loaded)
-        load(folder)
+        load_any(folder)
         selection.use(folder)
     sys.stdout.write(f"using {folder}\n")
 
@@ -133,7 +137,7 @@ def _find(name: str, loaded: Loaded) -> Path:
     return Path(name).absolute()
 
 
-def _summary(stored: StoredModel) -> str:
+def _summary(stored: StoredModel | LinearModel) -> str:
     from filterproxy.observability.escape import escape
 
     roca = stored.info.get("roca")

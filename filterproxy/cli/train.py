@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,12 @@ from filterproxy.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from filterproxy.classifier.card import Description
+    from filterproxy.classifier.linear_model import LinearModel
     from filterproxy.classifier.metrics import Measures
     from filterproxy.classifier.model import Model
     from filterproxy.classifier.reading import Example, Read
+
+CLASSIFIERS = ("filterproxy", "multinomial-nb", "complement-nb", "sgd")
 
 
 def train(
@@ -36,6 +40,12 @@ def train(
     ] = 1.0,
     data: Annotated[str, typer.Option(help="What the mail is, for the model's card.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes that read messages; 0 is one a core.")] = 0,
+    classifier: Annotated[
+        str,
+        typer.Option(
+            help="filterproxy, or of scikit-learn: multinomial-nb, complement-nb, sgd (these cannot learn on)."
+        ),
+    ] = "filterproxy",
     force: Annotated[bool, typer.Option(help="Replace a model even with a worse one.")] = False,
 ) -> None:
     """Build a model from labelled mail; the newest fifth is held out first to report on.
@@ -46,11 +56,13 @@ def train(
     from filterproxy.classifier.card import Description
     from filterproxy.cli.faults import explain_faults
 
+    if classifier not in CLASSIFIERS:
+        raise typer.BadParameter(f"{classifier!r} is none of {', '.join(CLASSIFIERS)}", param_hint="--classifier")
     if bool(index) == bool(ham or spam):
         raise typer.BadParameter("give either --ham and --spam, or --index")
     with explain_faults(), tempfile.TemporaryDirectory(prefix="filterproxy-train-") as temporary:
         examples = _examples(index, ham or [], spam or [], Path(temporary))
-        raise typer.Exit(_train(examples, output, Description(data, trust, compact), jobs, force))
+        raise typer.Exit(_train(examples, output, Description(data, trust, compact), jobs, force, classifier))
 
 
 def _examples(index: Path | None, ham: list[str], spam: list[str], temporary: Path) -> list[Example]:
@@ -66,11 +78,13 @@ def _examples(index: Path | None, ham: list[str], spam: list[str], temporary: Pa
         raise ConfigError(f"cannot unpack: {error.strerror}", file=place, hint="set TMPDIR") from error
 
 
-def _train(examples: list[Example], output: Path, description: Description, jobs: int, force: bool) -> ExitStatus:
+def _train(
+    examples: list[Example], output: Path, description: Description, jobs: int, force: bool, classifier: str
+) -> ExitStatus:
     from filterproxy.classifier.card import worse_than_existing, write_model
     from filterproxy.cli.evaluate import print_measures
 
-    model, measures = _learn(examples, output, jobs)
+    model, measures = _learn(examples, output, jobs, classifier)
     reason = "" if force else worse_than_existing(output, measures)
     if reason:
         sys.stderr.write(f"filterproxy: {output} stays as it is: {reason} (--force replaces it)\n")
@@ -85,10 +99,9 @@ def _train(examples: list[Example], output: Path, description: Description, jobs
     return ExitStatus.OK
 
 
-def _learn(examples: list[Example], output: Path, jobs: int) -> tuple[Model, Measures | None]:
-    from filterproxy.classifier.checkpoint import Checkpoint
-    from filterproxy.classifier.train import How
-    from filterproxy.classifier.train import train as run_training
+def _learn(
+    examples: list[Example], output: Path, jobs: int, classifier: str
+) -> tuple[Model | LinearModel, Measures | None]:
     from filterproxy.cli.reading import Unreadable, progress
     from filterproxy.core.errors import ConfigError
 
@@ -101,7 +114,7 @@ def _learn(examples: list[Example], output: Path, jobs: int) -> tuple[Model, Mea
             advance()
 
         try:
-            model, measures = run_training(examples, tell, How(jobs, Checkpoint.of(output, examples)))
+            model, measures = _run(examples, output, jobs, classifier, tell)
         except OSError as error:
             raise ConfigError(f"cannot write: {error.strerror}", file=str(error.filename or output)) from error
     unreadable.finish()
@@ -109,3 +122,19 @@ def _learn(examples: list[Example], output: Path, jobs: int) -> tuple[Model, Mea
         found = f"{model.examples.spam} spam and {model.examples.ham} ham messages could be read"
         raise ConfigError(found, hint="a model needs both")
     return model, measures
+
+
+def _run(
+    examples: list[Example], output: Path, jobs: int, classifier: str, tell: Callable[[Read], None]
+) -> tuple[Model | LinearModel, Measures | None]:
+    from filterproxy.classifier.checkpoint import Checkpoint
+    from filterproxy.classifier.train import How, train_other
+    from filterproxy.classifier.train import train as run_training
+
+    if classifier == CLASSIFIERS[0]:
+        return run_training(examples, tell, How(jobs, Checkpoint.of(output, examples)))
+    from filterproxy.classifier.comparison import PeerModel
+
+    model = PeerModel(classifier)
+    measures = train_other(examples, model, tell, jobs)
+    return model.export(), measures

@@ -319,3 +319,27 @@ def test_an_index_of_awkward_lines_gives_one_result_each(awkward: Path, tmp_path
     assert [line.rpartition(": ")[2] for line in complaints(result)] == [
         "no such file or directory", "not a regular file", "not a regular file", "3 could not be read",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["multinomial-nb", "complement-nb", "sgd"])
+def test_a_classifier_of_scikit_learn_is_trained_chosen_and_scans(
+    name: str, config: Path, folders: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "models" / name
+    arguments = ("train", "--ham", folders / "ham", "--spam", folders / "spam", "--output", output)
+    result = run(*arguments, "--classifier", name)
+    assert result.exit_code == 0, result.output
+    assert f"{name} of scikit-learn" in (output / "card.md").read_text()
+    assert run("models", "use", name, "-c", config).exit_code == 0
+    assert f"classifier     {name} of scikit-learn: learns nothing here" in run("models", "show", "-c", config).stdout
+    assert any(line.startswith(f"* {name}") for line in run("models", "list", "-c", config).stdout.splitlines())
+    for is_spam in (True, False):
+        (tmp_path / "mail").write_bytes(make_mail(930, is_spam))
+        result = run("scan", "--json", "--offline", "-c", config, tmp_path / "mail")
+        (symbol,) = json.loads(result.stdout)["symbols"]
+        assert symbol["name"] == ("BAYES_SPAM" if is_spam else "BAYES_HAM")
+        assert len(symbol["options"]) > 1
+    result = run("learn", "ham", "-c", config, tmp_path / "mail")
+    assert result.exit_code == 2
+    assert "cannot learn on" in result.stderr
+    assert run(*arguments, "--classifier", "oracle").exit_code == 2
