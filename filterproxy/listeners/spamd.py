@@ -170,21 +170,21 @@ class SpamdListener:
 def _scanned(request: Request, verdict: Verdict, result: ScanResult) -> bytes:
     """Return the answer to a scan in the form that its verb asks for."""
     required = result.required_score if math.isfinite(result.required_score) else _NO_THRESHOLD
-    line = [spamc.spam_line(result.is_spam, result.score, required)]
+    line = spamc.spam_line(result.is_spam, result.score, required)
     match request.verb:
         case Verb.CHECK:
-            return spamc.answer(line, None)
+            return spamc.answer([line], None)
         case Verb.SYMBOLS:
             names = ",".join(symbol.name for symbol in result.symbols).encode()
-            return spamc.answer(line, names + (b"\r\n" if request.version < (1, 3) else b""))
+            return spamc.scan_answer(request, line, names + (b"\r\n" if request.version < (1, 3) else b""))
         case Verb.REPORT:
-            return spamc.answer(line, _report(result, required))
+            return spamc.scan_answer(request, line, _report(result, required))
         case Verb.REPORT_IFSPAM:
-            return spamc.answer(line, _report(result, required) if result.is_spam else b"")
+            return spamc.scan_answer(request, line, _report(result, required) if result.is_spam else b"")
     message = verdict.edits.apply(request.message)
     if request.verb is Verb.HEADERS:
         message = _header_section(message)
-    return spamc.answer(line, message)
+    return spamc.scan_answer(request, line, message)
 
 
 def _report(result: ScanResult, required: float) -> bytes:

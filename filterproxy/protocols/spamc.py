@@ -233,3 +233,15 @@ def answer(headers: Iterable[str], body: bytes | None) -> bytes:
     if body is not None:
         lines.append(f"Content-length: {len(body)}")
     return "\r\n".join([*lines, *headers, "", ""]).encode("utf-8", "replace") + (body or b"")
+
+
+def scan_answer(request: Request, spam: str, body: bytes) -> bytes:
+    """Return the answer to a scan with a body; `spam` is the header that tells the verdict.
+
+    A client below version 1.3 (Exim says 1.2) gets one header, as from spamd: a length, else `spam`.
+    """
+    if request.version >= (1, 3):
+        return answer([spam], body)
+    if request.verb in (Verb.PROCESS, Verb.HEADERS):
+        return answer([], body)
+    return answer([spam], None) + body

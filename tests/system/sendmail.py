@@ -1,4 +1,4 @@
-"""A real sendmail of our own, run from a folder into which its packages are unpacked (tests/sendmail-packages).
+"""A real sendmail of our own, run from a folder into which its packages are unpacked (tests/unpacked-packages).
 
 The rule: nothing leaves this machine. It takes mail on loopback, asks a milter, and relays everything to a port there.
 """
@@ -13,11 +13,9 @@ import sys
 from pathlib import Path
 from typing import Self
 
-import pytest
-
+from tests.system.unpacked import unpacked
 from tests.system.waiting import answers, free_port, wait_until
 
-_FETCH = Path(__file__).parents[1] / "sendmail-packages"
 _UNPACKED = Path(sys.prefix) / "sendmail"
 
 # A daemon whose machine's name is not qualified sleeps for a minute first, so it gets a name of its own.
@@ -52,14 +50,6 @@ MAILER(`smtp')dnl
 """
 
 
-def unpacked() -> Path:
-    """Return the folder with sendmail in it, fetching it the first time; the test fails when that is impossible."""
-    done = subprocess.run([_FETCH, _UNPACKED], capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        pytest.fail(f"sendmail cannot be fetched ({_FETCH.name}):\n{done.stdout}{done.stderr}")
-    return _UNPACKED
-
-
 class Sendmail:
     """One daemon below `root`; `milter` is as sendmail writes it (`inet:port@host`, `unix:/path`)."""
 
@@ -67,7 +57,7 @@ class Sendmail:
         root.mkdir(mode=0o755)
         self.root = root
         self.port = free_port()
-        self._folder = unpacked()
+        self._folder = unpacked(_UNPACKED, "sendmail-bin", "sendmail-cf", "m4")
         self._mc = _MC.format(root=root, port=self.port, milter=milter, next_hop=next_hop, read_timeout=read_timeout)
         self._process: subprocess.Popen[bytes] | None = None
 

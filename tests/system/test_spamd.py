@@ -99,7 +99,7 @@ def test_learning(start: Callable[..., Daemon]) -> None:
 def test_learning_is_off_unless_allowed(start: Callable[..., Daemon]) -> None:
     daemon = start()
     daemon.ask("-L", "spam", mail=HAM, status=REFUSED)
-    assert "TELL is not allowed here (allow_tell)" in daemon.server.log()
+    daemon.server.wait_for_log("TELL is not allowed here (allow_tell)")
 
 
 def test_what_is_too_large_comes_back_as_it_is(start: Callable[..., Daemon]) -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterproxy.protocols.spamc import BadRequestError, Request, RequestReader, Status, Verb, answer, failure
+from filterproxy.protocols.spamc import (
+    BadRequestError,
+    Request,
+    RequestReader,
+    Status,
+    Verb,
+    answer,
+    failure,
+    scan_answer,
+)
 
 MAIL = b"Subject: x\n\nbody\n"
 
@@ -96,3 +105,17 @@ def test_no_text_breaks_out_of_an_answer() -> None:
     assert failure(Status.PROTOCOL, "a\r\nSpam: False ; 0 / 5") == b"SPAMD/1.0 76 a??Spam: False ; 0 / 5\r\n"
     assert answer(["Spam: True ; 7.0 / 6.0"], None) == b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; 7.0 / 6.0\r\n\r\n"
     assert answer([], b"x") == b"SPAMD/1.1 0 EX_OK\r\nContent-length: 1\r\n\r\nx"
+
+
+@pytest.mark.parametrize(
+    ("verb", "version", "expected"),
+    [
+        (Verb.REPORT, (1, 3), b"Content-length: 2\r\nSpam: x\r\n\r\nhi"),
+        (Verb.REPORT, (1, 2), b"Spam: x\r\n\r\nhi"),
+        (Verb.SYMBOLS, (1, 2), b"Spam: x\r\n\r\nhi"),
+        (Verb.PROCESS, (1, 5), b"Content-length: 2\r\nSpam: x\r\n\r\nhi"),
+        (Verb.PROCESS, (1, 2), b"Content-length: 2\r\n\r\nhi"),
+    ],
+)
+def test_older_clients_get_one_header(verb: Verb, version: tuple[int, int], expected: bytes) -> None:
+    assert scan_answer(Request(verb, version), "Spam: x", b"hi") == b"SPAMD/1.1 0 EX_OK\r\n" + expected
