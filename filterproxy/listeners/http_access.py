@@ -122,7 +122,7 @@ def is_trusted(request: Request, site: Site) -> bool:
     A reverse proxy makes the whole world look like loopback, so every address that it names must be trusted as well;
     a page in somebody's browser can reach loopback too, and such requests carry `Origin`.
     """
-    if "origin" in request.headers:
+    if "origin" in request.headers or _is_rebound(request):
         return False
     named = request.headers.getlist("x-forwarded-for") + request.headers.getlist("x-real-ip")
     addresses = [address.strip() for value in named for address in value.split(",")]
@@ -130,6 +130,18 @@ def is_trusted(request: Request, site: Site) -> bool:
         return False
     # No address: a unix socket, which owner and group alone may use.
     return request.client is None or site.is_trusted(request.client.host)
+
+
+def _is_rebound(request: Request) -> bool:
+    """Tell whether a browser asks for a domain name: a page may have had its own name resolved to this machine."""
+    if not request.headers.get("user-agent", "").startswith("Mozilla/"):
+        return False
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host != "localhost"
+    return False
 
 
 def _client_network(request: Request) -> str:
