@@ -122,6 +122,16 @@ async def measure(
     }
 
 
+async def cost(config: Path, mails: Sequence[Mail]) -> float:
+    """Return milliseconds of CPU a message, the first message left out."""
+    async with _service(config) as (pipeline, services):
+        await _scan_all(pipeline, mails[:1], 1)
+        before = _cpu()
+        await _scan_all(pipeline, mails, 1)
+        await _flush(services)
+        return (_cpu() - before) / len(mails)
+
+
 @contextlib.asynccontextmanager
 async def _service(config: Path) -> AsyncIterator[tuple[Pipeline, Services]]:
     """Yield a started pipeline with everything a worker gives it."""

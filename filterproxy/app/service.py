@@ -5,6 +5,7 @@ The rule: whatever can be wrong is found in this order and before anything is an
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -80,6 +81,9 @@ def _supervise(
     addresses = ",".join(f"{item.config.type}={item.config.address}" for item in bound)
     source = loaded.path or "defaults"
     log.info("start", f"version={__version__} workers={workers} configuration={source} listeners={addresses}")
+    # The garbage collector of a worker would write to, and so copy, the pages that it shares with the others.
+    gc.collect()
+    gc.freeze()
     Supervisor(loaded, workers, hooks, log=log, metrics=Metrics(), clock=SystemClock()).run()
     log.info("stop", "done")
 
