@@ -139,10 +139,12 @@ class Facts:
         """Return how many bytes stand together without a blank, and without a letter of ASCII, in the field's texts."""
         found = self._stretches.get(of)
         if found is None:
-            texts = [np.frombuffer(value.data, np.uint8) for item in self.values(of) for value in item]
-            without_blank = max((_longest_between(text == ord(" ")) for text in texts), default=0)
+            text = np.frombuffer(self.joined(of), np.uint8)
+            lengths = [len(value.data) + 1 for item in self.values(of) for value in item]
+            ends = np.cumsum(lengths, dtype=np.intp)[:-1] - 1
             # `| 32` makes letters lower case; what is below `a` wraps round to a large number.
-            without_letter = max((_longest_between((text | 32) - ord("a") < 26) for text in texts), default=0)
+            without_blank = _longest_between(text == ord(" "), ends)
+            without_letter = _longest_between((text | 32) - ord("a") < 26, ends)
             found = self._stretches[of] = without_blank, without_letter
         return found
 
@@ -154,7 +156,8 @@ class Facts:
     def folded(self, of: Field) -> tuple[bytes, bool]:
         """Return all texts of the field as the prefilter compares them (empty without any), and whether places agree.
 
-        Places agree when there is one text and each character stands where it stands in the text's `data`.
+        Places agree when there is one text and each character stands where it stands in the text's `data`; places in
+        pieces of bytes are those in all of them joined.
         """
         found = self._folded.get(of)
         if found is None:
@@ -164,13 +167,14 @@ class Facts:
     def _fold(self, of: Field) -> tuple[bytes, bool]:
         values = [value for item in self.values(of) for value in item]
         if of.raw:
-            return b"\n".join(v.data for v in values).lower() or (b"\n" if values else b""), len(values) == 1
+            return self.joined(of).lower() or (b"\n" if values else b""), len(values) == 1 or of.split
         text = values[0].text if len(values) == 1 else "\n".join(value.text for value in values)
         folded = fold(text) or (b"\n" if values else b"")
         return folded, len(values) == 1 and (text.isascii() or same_places(values[0].data, folded))
 
 
-def _longest_between(marked: Any) -> int:
-    """Return the longest stretch of a text without a marked byte."""
+def _longest_between(marked: Any, ends: Any) -> int:
+    """Return the longest stretch without a marked byte; texts end at `ends`."""
+    marked[ends] = True
     places = np.flatnonzero(marked)
     return int(np.diff(places, prepend=-1, append=len(marked)).max()) - 1

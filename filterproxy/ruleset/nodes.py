@@ -82,7 +82,9 @@ class Pattern:
     def reach(self, value: Value, run: Run) -> int:
         """Return how many bytes around a literal a match may lie, 0 when there is no limit."""
         literals = self.literals
-        reach = literals.longest * (1 if len(value.text) == len(value.data) else 4)
+        reach = literals.longest
+        if not self.field.raw:  # no more bytes than characters and all that the text has besides
+            reach += min(3 * reach, len(value.data) - len(value.text))
         if literals.runs or literals.gaps:
             word, gap = run.facts.longest_stretches(self.field)
             reach += literals.runs * word + literals.gaps * gap
@@ -95,7 +97,10 @@ class Pattern:
         """
         if self.number not in run.candidates:
             return False
-        return self.across is None or searching.first(self.across, run.facts.joined(self.field)) is not None
+        if self.across is None:
+            return True
+        joined = Value("", run.facts.joined(self.field))
+        return self._near(self.across, joined, run.candidates[self.number], run) is not None
 
     def find(self, value: Value, run: Run) -> str | None:
         """Return what it matches in the text, None when nothing or when the prefilter did not name it."""
@@ -105,7 +110,7 @@ class Pattern:
             return run.confirmed[self.number]
         if isinstance(self.regex, LimitedExpression):
             return next(self.regex.find(value.text, value.data, run.budget), None)
-        places = run.candidates[self.number]
+        places = None if self.field.split else run.candidates[self.number]
         match = self._near(self.regex, value, places, run)
         return None if match is None else self._shown(match)
 
@@ -154,7 +159,7 @@ class Pattern:
             places = [place for place in places if self._has_also(text, max(place - reach, 0), place + reach)]
         if 2 * reach * len(places) > len(data):
             return searching.first(regex, data)
-        for place in places:
+        for place in sorted(places):
             found = searching.first(regex, data, place - reach, place + reach)
             if found is not None:
                 return found
