@@ -370,9 +370,19 @@ class AtLeastNode:
 
     count: int
     nodes: tuple[Node, ...]
+    _wakes: list[tuple[frozenset[int], ...]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def _asleep(self, run: Run) -> int:
+        """Return how many of the nodes cannot hold, as nothing in the message wakes them."""
+        if not self._wakes:  # known when all rules are there
+            self._wakes.append(tuple(wake for node in self.nodes if (wake := node.wake()) is not None))
+        candidates = run.candidates.keys()
+        return sum(candidates.isdisjoint(wake) for wake in self._wakes[0])
 
     def matches(self, run: Run) -> Evidence | None:
         """Return the evidence of those that hold."""
+        if len(self.nodes) - self._asleep(run) < self.count:
+            return None
         seen: list[str] = []
         number = 0
         for left, node in zip(range(len(self.nodes), 0, -1), self.nodes, strict=True):
