@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ _LEARNED = 200
 def main() -> None:
     """Scan with each and print messages a second."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started ends too
     cores = os.cpu_count() or 1
     with scratch_folder() as folder, name_server() as (_, port, pid):
         mail, some, training = _write(folder, options)

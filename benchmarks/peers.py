@@ -21,6 +21,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ class Figures:
 def main() -> None:
     """Run the comparison, print it, and write its results."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started ends too
     _install()
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
         sets, training, texts = _mail(folder, options)
