@@ -47,6 +47,8 @@ MAX_CLASS = 4  # members of a character class that count as alternatives
 _PLAIN_RUN = re.compile(r"[A-Za-z0-9 ,'\"@#%&:;<>=!~_/-]+(?![*+?{])")
 # A class that `re` reads as RE2 does.
 _SIMPLE_CLASS = re.compile(r"\[\^?\]?(?:\\[dswDSW.\]\[/_^$-]|[^\\\[])*\]\Z")
+# A class of which only the first `]` that nothing escapes can be the end.
+_WHOLE_CLASS = re.compile(r"\[(?!\^\])(?:[^\]\[\\]|\\.)+\]", re.DOTALL)
 _CLASS_ESCAPES = "dDsSwWpPC"
 _EMPTY_ESCAPES = "bBAz"
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
@@ -364,6 +366,14 @@ class _Reader:
 
     def char_class(self) -> _Node:
         """Read a class; a small one counts as its members, any other as any character."""
+        whole = _WHOLE_CLASS.match(self.text, self.at - 1)
+        if whole is None:
+            return self.members()
+        self.at = whole.end()
+        return _class(whole[0], self.plain)
+
+    def members(self) -> _Node:
+        """Read a class character by character."""
         begin = self.at - 1
         negated = self.peek() == "^"
         self.at += negated
@@ -417,3 +427,11 @@ class _Reader:
         if (paired or caseless) and self.plain:
             return _exactly(char.lower())
         return _ANY_CHARACTER
+
+
+@lru_cache(maxsize=4096)
+def _class(text: str, plain: bool) -> _Node:
+    """Return the node of a class, of which expressions with look-alikes repeat the same few again and again."""
+    reader = _Reader(text, plain)
+    reader.at = 1
+    return reader.members()
