@@ -8,7 +8,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sys
+from pathlib import Path
 
+import filterproxy
 from filterproxy.app.errors import StartError
 
 
@@ -31,4 +34,15 @@ def drop_privileges(user: str, group: str) -> None:
     os.initgroups(account.pw_name, gid)
     os.setresgid(gid, gid, gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    _require_readable(user)
     os.environ.update({"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name})
+
+
+def _require_readable(user: str) -> None:
+    """Raise StartError when the user cannot read the program: what is loaded later would be missing."""
+    for folder in (Path(filterproxy.__file__).parent, Path(sys.prefix)):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise StartError(
+                f"user: {user!r} cannot read {folder}; install the program where that user can read it",
+                temporary=False,
+            )

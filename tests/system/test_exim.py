@@ -18,7 +18,7 @@ from tests.system.waiting import free_port
 
 VARIANTS = {"http": " variant=rspamd", "spamd": ""}
 # Debian's Exim looks for a user of its own, and for the client's name in DNS: a view of /etc that nobody else has.
-_PRIVATE = ("unshare", "--mount", "sh", "-c", """
+_VIEW = ("sh", "-c", """
 for name in passwd group resolv.conf; do mount --bind "$ROOT/$name" "/etc/$name"; done
 exec "$@"
 """, "sh")  # fmt: skip
@@ -46,6 +46,17 @@ acl_data:
 """
 
 
+def private_mounts(folder: Path) -> tuple[str, ...]:
+    """Return a command that runs another one where what it mounts is seen by nobody else; folder is a scratch folder."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0:
+        return ("unshare", "--mount")
+    # In a chroot / may be no mount point, whose propagation cannot be changed: see that there is none.
+    command = ("unshare", "--mount", "--propagation", "unchanged")
+    subprocess.run([*command, "mount", "--bind", folder, folder], check=True)
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text(), "mounts would be seen by everybody"
+    return command
+
+
 class Exim:
     """An Exim that takes one session at a time on its standard input, in front of one listener."""
 
@@ -64,7 +75,16 @@ class Exim:
         commands = b"EHLO h.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
         libraries = [self._folder / "usr/lib", *(self._folder / "usr/lib").glob("*-linux-gnu")]
         done = subprocess.run(
-            [*_PRIVATE, self._exim, "-C", self.root / "exim.conf", "-bs", "-oMa", "192.0.2.44"],
+            [
+                *private_mounts(self.root),
+                *_VIEW,
+                self._exim,
+                "-C",
+                self.root / "exim.conf",
+                "-bs",
+                "-oMa",
+                "192.0.2.44",
+            ],
             input=commands + mail.replace(b"\r\n.", b"\r\n..") + b".\r\nQUIT\r\n",
             env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "ROOT": str(self.root)},
             capture_output=True,

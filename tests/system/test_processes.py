@@ -403,6 +403,14 @@ def test_root_is_left_for_a_user(site: Site, system_dir: Path) -> None:
         assert "user: only root can become 'nobody'" in done.stderr
         return
     os.chown(server.root, nobody.pw_uid, nobody.pw_gid)
+    closed = [folder for folder in COMMAND.parents if folder.stat().st_mode & 0o005 != 0o005]
+    if closed:
+        # Installed below a folder of root's alone.
+        done = refused(server.config)
+        assert re.search(
+            r"user: 'nobody' cannot read /.*; install the program where that user can read it", done.stderr
+        )
+        return
     server.start()
     for pid in (server.pid, *workers_of(server)):
         status = Path(f"/proc/{pid}/status").read_text()

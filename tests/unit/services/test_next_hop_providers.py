@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -185,7 +186,7 @@ class TestPolicies:
     async def test_may_goes_on_without(self, authority: Authority) -> None:
         broken = authority.context()
         broken.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")  # and the certificate has an EC key: no handshake succeeds
-        broken.maximum_version = broken.maximum_version.TLSv1_2
+        broken.maximum_version = ssl.TLSVersion.TLSv1_2
         for options in ({"context": broken}, {"starttls_reply": b"454 not now"}, {"starttls": False}):
             async with provider(**{"context": authority.context(), "mechanisms": "", **options}) as server:
                 made = await service(self.settings(server, tls="may")).connect()
@@ -195,7 +196,7 @@ class TestPolicies:
 
     async def test_an_old_tls_version_is_refused(self, authority: Authority) -> None:
         context = authority.context()
-        context.maximum_version = context.maximum_version.TLSv1_2
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         async with provider(context=context, mechanisms="") as server:
             settings = self.settings(server, tls="verify", ca_file=authority.file)
             made = await service(settings).connect()
