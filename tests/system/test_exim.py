@@ -47,7 +47,7 @@ acl_data:
 
 
 def private_mounts(folder: Path) -> tuple[str, ...]:
-    """Return a command that runs another one where what it mounts is seen by nobody else; folder is a scratch folder."""
+    """Return a command that runs another one whose mounts nobody else sees; `folder` is a scratch folder."""
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0:
         return ("unshare", "--mount")
     # In a chroot / may be no mount point, whose propagation cannot be changed: see that there is none.
