@@ -269,7 +269,9 @@ async def test_a_stuck_destination_does_not_hold_the_event_loop(log_and_sink):
     assert log.dropped >= 25_000 - 2 * 10_000 - 1
     sink.gate.set()
     assert log.flush()
-    assert f"warning: log: {log.dropped} lines were lost" in sink.warnings
+    # Whether the writer sees one gap or two is a matter of when it wakes; every lost line is told once.
+    told = [re.fullmatch(r"warning: log: (\d+) lines were lost", line) for line in sink.warnings]
+    assert sum(int(found[1]) for found in told if found) == log.dropped
     assert len(sink.lines) + log.dropped == 25_000 + len(sink.warnings)
 
 
