@@ -206,8 +206,7 @@ class Postfix:
             settings |= {"content_filter": f"scan:[{self._content_filter.replace(':', ']:')}"}
             settings |= {"receive_override_options": "no_address_mappings"}
             overrides += ",no_header_body_checks,no_milters"
-        main += "".join(f"{key} = {value}\n" for key, value in settings.items())
-        _write_settled(self.config / "main.cf", main)
+        _write_settled(self.config / "main.cf", _with_settings(main, settings))
         options = f"\n  -o smtpd_proxy_filter={self._proxy_filter}" if self._proxy_filter else ""
         master = _MASTER_CF.format(
             port=self.port,
@@ -272,6 +271,16 @@ def _make(folder: Path, mode: int, uid: int, gid: int) -> None:
     folder.mkdir(exist_ok=True)
     os.chown(folder, uid, gid)
     folder.chmod(mode)
+
+
+def _with_settings(main: str, settings: Mapping[str, str]) -> str:
+    """Return main.cf with settings in place of its own lines of those names.
+
+    Not a line twice: each daemon warns of it, and a few warnings more than the log's socket holds (10 by default) make
+    postlogd wait for itself for ever when it starts last, and with it all the others.
+    """
+    lines = dict(line.split(" = ", 1) if " = " in line else (line.split(" =")[0], "") for line in main.splitlines())
+    return "".join(f"{key} = {value}\n" for key, value in {**lines, **settings}.items())
 
 
 def _write_settled(path: Path, text: str) -> None:
