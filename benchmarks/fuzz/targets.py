@@ -18,16 +18,11 @@ from filterproxy.protocols.milter.connection import MilterConnection
 from filterproxy.protocols.milter.options import Actions, Options, Steps, Wishes
 from filterproxy.protocols.milter.replies import Continue, decode_reply
 from filterproxy.protocols.smtp import events
+from filterproxy.protocols.smtp.blemishes import blemishes, normalize_newlines
 from filterproxy.protocols.smtp.client import SmtpClient
 from filterproxy.protocols.smtp.commands import Path as MailPath
-from filterproxy.protocols.smtp.lines import (
-    DataReader,
-    LineBuffer,
-    MemoryBody,
-    blemishes,
-    encode_stream,
-    normalize_newlines,
-)
+from filterproxy.protocols.smtp.lines import LineBuffer, encode_stream
+from filterproxy.protocols.smtp.reading import DataReader, MemoryBody
 from filterproxy.protocols.smtp.replies import Refused
 from filterproxy.protocols.smtp.server import Permissions, SmtpServer
 from filterproxy.ruleset.loader import load

@@ -17,7 +17,7 @@ from filterproxy.listeners.smtp_wire import SmtpWire
 from filterproxy.listeners.spool import Spool
 from filterproxy.protocols.smtp import replies
 from filterproxy.protocols.smtp.events import Chunk
-from filterproxy.protocols.smtp.lines import ChunkReader
+from filterproxy.protocols.smtp.reading import ChunkReader
 from filterproxy.protocols.smtp.replies import Refused
 from filterproxy.protocols.smtp.server import SmtpServer
 

@@ -22,10 +22,10 @@ from filterproxy.listeners.spool import Spool
 from filterproxy.observability.maillog import MailLog
 from filterproxy.pipeline import Scan, Verdict
 from filterproxy.protocols.smtp import replies
+from filterproxy.protocols.smtp.blemishes import Blemishes
 from filterproxy.protocols.smtp.events import Mail, Rcpt
 from filterproxy.protocols.smtp.extensions import Extensions
 from filterproxy.protocols.smtp.hops import hop_count
-from filterproxy.protocols.smtp.lines import Blemishes
 from filterproxy.protocols.smtp.parameters import Parameter, value_of
 from filterproxy.services.next_hop import NextHopConnection
 

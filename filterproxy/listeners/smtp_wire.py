@@ -16,7 +16,8 @@ from aiosmtpd.smtp import SMTP
 from filterproxy.config.models import SmtpLimits
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Tls
-from filterproxy.protocols.smtp.lines import Body, ChunkReader, DataReader, Line, LineBuffer, encode_reply
+from filterproxy.protocols.smtp.lines import Line, LineBuffer, encode_reply
+from filterproxy.protocols.smtp.reading import Body, ChunkReader, DataReader
 from filterproxy.services.alarm import Alarm
 
 # Unread commands beyond this many octets wait in the kernel, and so in the client.

@@ -11,14 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from filterproxy.protocols.smtp.lines import (
-    Blemishes,
-    BlemishFinder,
-    MemoryBody,
-    Normalizer,
-    blemishes,
-    normalize_newlines,
-)
+from filterproxy.protocols.smtp.blemishes import Blemishes, BlemishFinder, Normalizer, blemishes, normalize_newlines
+from filterproxy.protocols.smtp.reading import MemoryBody
 
 _CHUNK = 256 * 1024
 

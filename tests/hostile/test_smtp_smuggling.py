@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from filterproxy.protocols.smtp.lines import has_bare_newlines
+from filterproxy.protocols.smtp.blemishes import has_bare_newlines
 from tests.dialogs.smtp_peers import Client, proxy, sink
 
 _ENDS = [b"\n", b"\r", b"\r\n", b"\0\n", b"\r\0\n", b"\n\r", b"\r\r\n"]

@@ -24,6 +24,7 @@ from enum import Enum, auto
 
 from filterproxy.core.reply import Reply
 from filterproxy.protocols.smtp import replies
+from filterproxy.protocols.smtp.blemishes import CRLF
 from filterproxy.protocols.smtp.commands import Command, parse_command, parse_path
 from filterproxy.protocols.smtp.events import (
     Answered,
@@ -40,7 +41,7 @@ from filterproxy.protocols.smtp.events import (
     Reset,
     StartTls,
 )
-from filterproxy.protocols.smtp.lines import CRLF, Fault, Line
+from filterproxy.protocols.smtp.lines import Fault, Line
 from filterproxy.protocols.smtp.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, parse_parameters
 from filterproxy.protocols.smtp.replies import Refused
 from filterproxy.protocols.smtp.xforward import parse_xclient, parse_xforward

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filterproxy.listeners.spool import Spool
-from filterproxy.protocols.smtp.lines import blemishes, normalize_newlines
+from filterproxy.protocols.smtp.blemishes import blemishes, normalize_newlines
 
 PIECES = st.lists(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\0", b"abc"])).map(b"".join))
 

@@ -10,25 +10,25 @@ from hypothesis import strategies as st
 
 from filterproxy.core.errors import LocalProtocolError
 from filterproxy.core.reply import Reply
-from filterproxy.protocols.smtp.lines import (
+from filterproxy.protocols.smtp.blemishes import (
     Blemishes,
     BlemishFinder,
-    ChunkReader,
-    DataReader,
+    Normalizer,
+    blemishes,
+    has_bare_newlines,
+    normalize_newlines,
+)
+from filterproxy.protocols.smtp.lines import (
     Fault,
     Line,
     LineBuffer,
-    MemoryBody,
-    Normalizer,
-    blemishes,
     encode_command,
     encode_data,
     encode_reply,
     encode_stream,
-    has_bare_newlines,
     in_chunks,
-    normalize_newlines,
 )
+from filterproxy.protocols.smtp.reading import ChunkReader, DataReader, MemoryBody
 
 # Octets that matter to line ends and dots, so that random texts are made of the interesting cases.
 SOUP = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"..", b"\r\n.", b"a", b"\0", b"\xff"])).map(b"".join)
