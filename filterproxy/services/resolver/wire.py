@@ -221,8 +221,9 @@ def _read_name(packet: bytes, offset: int) -> tuple[str, int]:
         if length >= 0xC0:
             target = (length & 0x3F) << 8 | packet[offset + 1]
             end = offset + 2 if end < 0 else end
-            if target >= offset:  # pointers go back only, so they cannot go in a circle
-                raise MalformedResponse("compression pointer forward")
+            # Pointers go back only, so they cannot go in a circle, and to names, which the header is not.
+            if not _HEADER.size <= target < offset:
+                raise MalformedResponse("compression pointer forward or into the header")
             offset = target
         elif length >= 0x40:
             raise MalformedResponse("unknown label type")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import dns.message
 import dns.rrset
 import pytest
@@ -123,3 +125,12 @@ def test_only_the_right_question_is_answered():
 def test_text_that_is_no_name(name):
     with pytest.raises(wire.InvalidName):
         wire.encode_name(name)
+
+
+def test_a_pointer_into_the_header_is_malformed_whatever_the_header_says():
+    # The header of this answer reads as a name: its id begins with the root's empty label.
+    question = wire.build_question(wire.encode_name("example.org"), 1)
+    record = b"\xc0\x00" + struct.pack("!HHIH", 1, 1, 60, 4) + b"\xc0\x00\x02\x01"
+    packet = struct.pack("!HHHHHH", 0, 0x8180, 1, 1, 0, 0) + question + record
+    with pytest.raises(wire.MalformedResponse, match="header"):
+        wire.parse_response(packet, question)
