@@ -1,4 +1,4 @@
-"""Write the reference pages (configuration, checks, commands, metrics) from the code: `python docs/generate.py`.
+"""Write the reference pages (`PAGES` names them) from the code: `python docs/generate.py`.
 
 The rule: what the program can say about itself is not written by hand; a test compares these pages with the code.
 """
@@ -31,6 +31,7 @@ from filterproxy.observability.maillog import open_maillog
 from filterproxy.observability.metrics import Metrics
 from filterproxy.pipeline import CheckSet, discover
 from filterproxy.pipeline.registry import outcome_symbols
+from filterproxy.pipeline.symbol_names import BAYES_BANDS, TABLE, Theirs
 from filterproxy.services.clock import SystemClock
 from filterproxy.services.resolver import OfflineResolver
 from filterproxy.services.scan_pool import ThreadScanPool
@@ -224,6 +225,58 @@ the series `_bucket`, `_sum` and `_count`. Labels come from the configuration on
 never from a message.
 """
 
+
+def symbol_names() -> str:
+    """Return the page of symbols that have other names elsewhere."""
+    rows = [
+        f"| `{ours}` | {_names(theirs.rspamd)} | {_names(theirs.spamassassin)}{_sometimes(ours, theirs)} |"
+        for ours, theirs in TABLE.items()
+    ]
+    bands = zip(BAYES_BANDS, (*(begin for begin, _ in BAYES_BANDS[1:]), 1.0), strict=True)
+    bayes = [f"| {begin:g} to {end:g} | `{name}` |" for (begin, name), end in bands]
+    bayes.append("| 0.999 to 1 | `BAYES_999` besides |")
+    table = "\n".join(("| ours | rspamd | SpamAssassin |", "|---|---|---|", *rows))
+    return (
+        f"# Names of symbols elsewhere\n\n{_NOTE}\n{_SYMBOL_NAMES}\n{table}\n\n## The classifier's probability in "
+        "SpamAssassin's names\n\n" + "\n".join(("| probability | name |", "|---|---|", *bayes)) + "\n"
+    )
+
+
+_SYMBOL_NAMES = """\
+Scripts, Sieve rules and dashboards that look for `R_SPF_FAIL` or `BAYES_99` keep working when the listener that they
+ask has
+
+```yaml
+listeners:
+  - {type: http, address: "127.0.0.1:11333", compat: rspamd}
+  - {type: spamd, address: "127.0.0.1:783", compat: spamassassin}
+```
+
+`compat` is a setting of the listeners `http`, `spamd`, `milter`, `smtp` and `lmtp`; without it symbols have our names.
+It changes the names in what that listener answers (the symbols of a scan, `/symbols`, `/counters`, spamd's report) and
+in the header fields that it adds (`tests=` in `X-Spam-Status`, `X-Spam-Report`, `X-Spamd-Result`). Rules, `scores:`,
+`force_actions:`, the log, the metrics, the history (also `/history`) and `filterproxy explain` know our names alone.
+
+A symbol is in the table when theirs means the same; all others, among them those of your own rules and lists, keep
+their names. Scores stay ours and still sum up to the message's: where one of ours has several names the first one
+carries the score and the others 0, and where several of ours share a name their scores are added. What is written in
+brackets depends on the message: `DKIM_INVALID` comes when no signature is valid, `DKIM_VALID_AU` and `DKIM_VALID_EF`
+when a valid one is the author's domain's or the envelope sender's.
+
+`ALL_TRUSTED` has no counterpart: mail of our own users is told by its profile, not by a symbol.
+"""
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _sometimes(ours: str, theirs: Theirs) -> str:
+    if ours.startswith("BAYES_"):
+        return "`BAYES_00` to `BAYES_999`, see below"
+    return f" ({_names(theirs.sometimes)})" if theirs.sometimes else ""
+
+
 Row = tuple[str, str, str, str]
 
 
@@ -350,6 +403,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "checks.md": checks,
     "commands.md": commands,
     "metrics.md": metrics,
+    "symbol-names.md": symbol_names,
 }
 
 if __name__ == "__main__":

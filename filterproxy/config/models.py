@@ -17,6 +17,13 @@ from filterproxy.config.next_hop import NextHop, NextHopValue, Provider
 from filterproxy.core.action import Action
 from filterproxy.core.values import Seconds, Size
 
+SymbolNames = Literal["rspamd", "spamassassin"] | None
+COMPAT: Any = Field(
+    None,
+    description="Clients and header fields see symbols under rspamd's or SpamAssassin's names where they have one"
+    " (symbol-names.md); default: our names.",
+)
+
 
 class SmtpLimits(Model):
     """Limits and deadlines of an SMTP listener; each protects memory, descriptors or time."""
@@ -109,6 +116,7 @@ class SmtpService(Model):
         None, min_length=1, description="Folder for messages above limits.memory_size; default: the system's for such."
     )
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    compat: SymbolNames = COMPAT
     limits: SmtpLimits = Field(SmtpLimits(), description="Limits of this listener.")
 
     @model_validator(mode="after")
@@ -158,6 +166,7 @@ class MilterListener(Model):
     type: Literal["milter"] = Field(description="A milter.")
     address: Address = Field(description="Where to listen; a unix socket is faster than TCP.")
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    compat: SymbolNames = COMPAT
     never_reject: frozenset[SparedAddress] = Field(
         frozenset(),
         description="Recipients (`user@domain`, `user@`, `@domain`) whose mail is marked, never refused or discarded;"
@@ -184,6 +193,7 @@ class SpamdListener(Model):
     address: Address = Field(description="Where to listen; spamc asks port 783 unless told otherwise.")
     allow_tell: bool = Field(False, description="Clients may teach the classifier (TELL, spamc -L).")
     headers: Literal["spamassassin", "rspamd"] = Field("spamassassin", description="Which header fields are added.")
+    compat: SymbolNames = COMPAT
     limits: SpamdLimits = Field(SpamdLimits(), description="Limits of this listener.")
 
 
@@ -222,6 +232,7 @@ class HttpListener(Model):
         None, description="Argon2 hash of the password that also allows to learn and to reset statistics."
     )
     headers: Literal["spamassassin", "rspamd"] = Field("rspamd", description="Which header fields clients are to add.")
+    compat: SymbolNames = COMPAT
     limits: HttpLimits = Field(HttpLimits(), description="Limits of this listener.")
 
 

@@ -20,12 +20,14 @@ from filterproxy.core.check import Stage
 from filterproxy.core.envelope import Envelope, Recipient
 from filterproxy.core.errors import FilterproxyError
 from filterproxy.core.session import Client, Session, Tls
+from filterproxy.core.symbol import Symbol
 from filterproxy.core.transaction import Transaction
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http_access import Access, Right, password_of
 from filterproxy.listeners.http_body import decompress, discard_body, read_body
 from filterproxy.listeners.session_id import new_session_id
 from filterproxy.pipeline import Delivery, Pipeline, Verdict
+from filterproxy.pipeline.symbol_names import Compat, declared, translate
 from filterproxy.protocols import rspamd_http
 from filterproxy.protocols.rspamd_http import RefusedRequestError, Scanned, ScanRequest
 
@@ -113,7 +115,8 @@ class ScanRoutes:
     async def _scan(self, raw: bytes, facts: ScanRequest, form: _Form) -> Response:
         pipeline = self._shared.pipelines()
         transaction = self._transaction(facts)
-        delivery = Delivery(listener=LISTENER, header_profile=self._shared.config.headers)
+        config = self._shared.config
+        delivery = Delivery(listener=LISTENER, header_profile=config.headers, compat=config.compat)
         scan = pipeline.begin(transaction, delivery)
         scan.reached(Stage.RCPT)
         verdict = await scan.finish(raw)
@@ -123,12 +126,13 @@ class ScanRoutes:
         if failed:
             return answer({"error": "temporary failure, please try again later", "error_domain": "scan"}, 503)
         thresholds = pipeline.profiles.of(transaction).policy.thresholds
-        scanned = _scanned(raw, transaction, verdict, thresholds)
+        scanned = _scanned(raw, transaction, verdict, thresholds, config.compat)
         if form is _Form.RSPAMC:
             return PlainTextResponse(rspamd_http.to_rspamc(scanned))
         if form is _Form.LEGACY:
             return answer(rspamd_http.to_legacy_json(scanned, facts.flags))
-        data = rspamd_http.to_json(scanned, facts.flags, pipeline.checks.symbols)
+        groups = _by_their_names(pipeline, config.compat) if "groups" in facts.flags else {}
+        data = rspamd_http.to_json(scanned, facts.flags, groups)
         # Only when more than trace and verdict fields change: rspamc asks always, and prints it after its report.
         # A client that edits the header section itself (milter) wants the body alone, and that we never change.
         whole = "body_block" in facts.flags and "milter" not in facts.flags and verdict.edits.change
@@ -173,7 +177,11 @@ class ScanRoutes:
         return raw
 
 
-def _scanned(raw: bytes, transaction: Transaction, verdict: Verdict, thresholds: Any) -> Scanned:
+def _by_their_names(pipeline: Pipeline, compat: Compat | None) -> dict[str, Symbol]:
+    return {name: symbol for name, (symbol, _) in declared(pipeline.checks.symbols, compat).items()}
+
+
+def _scanned(raw: bytes, transaction: Transaction, verdict: Verdict, thresholds: Any, compat: Compat | None) -> Scanned:
     message, edits = transaction.message, verdict.edits
     subject = None
     if verdict.action is Action.REWRITE_SUBJECT:
@@ -182,7 +190,7 @@ def _scanned(raw: bytes, transaction: Transaction, verdict: Verdict, thresholds:
         subject = " ".join(changed[0].split()) if changed else None
     return Scanned(
         verdict.action,
-        verdict.result,
+        translate(verdict.result, compat) if verdict.result else None,
         thresholds,
         message.message_id.strip("<>") if message else "",
         tuple(dict.fromkeys(url.text for url in message.urls)) if message else (),

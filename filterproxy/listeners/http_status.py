@@ -19,6 +19,7 @@ from filterproxy.core.symbol import ScoredSymbol
 from filterproxy.listeners.http_access import Right, password_of
 from filterproxy.listeners.http_scan import HttpShared, answer
 from filterproxy.observability.metrics import Totals
+from filterproxy.pipeline.symbol_names import declared, possible_names
 from filterproxy.protocols import rspamd_http
 from filterproxy.services.store.history import HistoryRow
 
@@ -59,9 +60,9 @@ class StatusRoutes:
         """Return every declared symbol, by group."""
         await self._shared.admit(request, Right.READ)
         groups: dict[str, list[dict[str, Any]]] = {}
-        known = self._shared.pipelines().checks.symbols
+        known = declared(self._shared.pipelines().checks.symbols, self._shared.config.compat)
         for entry in self._counters(await self._totals()):
-            symbol = known[entry["symbol"]]
+            symbol, _ = known[entry["symbol"]]
             rule = {**entry, "description": symbol.description}
             groups.setdefault(symbol.group or "ungrouped", []).append(rule)
         return answer([{"group": group, "rules": rules} for group, rules in sorted(groups.items())])
@@ -129,16 +130,22 @@ class StatusRoutes:
 
     def _counters(self, totals: Totals) -> list[dict[str, Any]]:
         pipeline, seconds = self._shared.pipelines(), max(1, self._uptime())
+        compat = self._shared.config.compat
+        known = declared(pipeline.checks.symbols, compat)
+        hits: dict[str, float] = dict.fromkeys(known, 0.0)
+        for ours in pipeline.checks.symbols:
+            for name in possible_names(ours, compat, always=True):
+                hits[name] += totals.symbols.get(ours, 0.0)
         return [
             {
                 "symbol": name,
-                "weight": rspamd_http.number(pipeline.policy.score_of(name)),
-                "frequency": rspamd_http.number(totals.symbols.get(name, 0.0) / seconds),
+                "weight": rspamd_http.number(pipeline.policy.score_of(names[0])),
+                "frequency": rspamd_http.number(hits[name] / seconds),
                 "frequency_stddev": 0.0,
-                "hits": int(totals.symbols.get(name, 0)),
+                "hits": int(hits[name]),
                 "time": 0.0,
             }
-            for name in sorted(pipeline.checks.symbols)
+            for name, (_, names) in sorted(known.items())
         ]
 
 

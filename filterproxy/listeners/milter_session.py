@@ -275,6 +275,7 @@ class MilterSession(asyncio.Protocol):
             LISTENER,
             can_hold=Actions.QUARANTINE in actions,
             header_profile=config.headers,
+            compat=config.compat,
             can_remove=Actions.DELETE_RCPT in actions,
             never_reject=config.never_reject,
         )

@@ -80,6 +80,7 @@ class SmtpShared:
             on_reject=Action.parse(config.on_reject),
             quarantine_fallback=Action.parse(config.quarantine_fallback),
             header_profile=config.headers,
+            compat=config.compat,
         )
         self.normalize_newlines = (
             config.bare_newlines or ("normalize" if self.after_queue else "reject")

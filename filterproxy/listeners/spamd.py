@@ -23,6 +23,7 @@ from filterproxy.core.transaction import Transaction
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.session_id import new_session_id
 from filterproxy.pipeline import Delivery, Pipeline, Verdict
+from filterproxy.pipeline.symbol_names import translate
 from filterproxy.protocols import spamc
 from filterproxy.protocols.spamc import BadRequestError, Request, RequestReader, Status, Verb
 
@@ -41,6 +42,7 @@ def _delivery(config: SpamdConfig) -> Delivery:
         on_reject=Action.ADD_HEADER,
         quarantine_fallback=Action.ADD_HEADER,
         header_profile=config.headers,
+        compat=config.compat,
     )
 
 
@@ -146,7 +148,7 @@ class SpamdListener:
             scan.record(verdict, "EX_TEMPFAIL")
             return spamc.failure(Status.TEMPORARY_FAILURE, "please try again later")
         scan.record(verdict, "EX_OK")
-        return _scanned(request, verdict, verdict.result)
+        return _scanned(request, verdict, translate(verdict.result, self._config.compat))
 
     async def _tell(self, request: Request) -> bytes:
         if not self._config.allow_tell:

@@ -30,6 +30,7 @@ from filterproxy.pipeline.registry import CheckSet, defect_symbol
 from filterproxy.pipeline.reply import Delivery, Mode, effective_action, failure_reply, reply_for, spare
 from filterproxy.pipeline.runner import Runner
 from filterproxy.pipeline.step_guard import StepGuard
+from filterproxy.pipeline.symbol_names import translate
 
 if TYPE_CHECKING:
     from filterproxy.services.signatures import Sealer  # loads dkimpy and OpenSSL, which many commands do not need
@@ -204,7 +205,7 @@ class Scan:
         edits = verdict_edits(
             raw,
             self._transaction,
-            _as_marked(result, action),
+            translate(_as_marked(result, action), self._delivery.compat),
             action,
             hostname=options.hostname,
             fields=self._delivery.header_profile,

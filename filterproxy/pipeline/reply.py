@@ -9,6 +9,7 @@ from typing import Literal
 from filterproxy.core.action import Action
 from filterproxy.core.reply import Reply
 from filterproxy.core.scan_result import ScanResult
+from filterproxy.pipeline.symbol_names import Compat
 
 Mode = Literal["enforce", "observe"]
 
@@ -22,7 +23,8 @@ class Delivery:
 
     `in_session` is false for a content filter: the client has its 250 already and a 5xx would become a bounce.
     `can_hold` is true where the MTA has a hold queue (milter), `can_remove` where single recipients can be taken from a
-    message. `never_reject` are the recipients whose mail is not refused, see `spare`.
+    message. `never_reject` are the recipients whose mail is not refused, see `spare`. Header fields name
+    symbols as `compat` does.
     """
 
     listener: str
@@ -33,6 +35,7 @@ class Delivery:
     header_profile: Literal["spamassassin", "rspamd"] = "spamassassin"
     can_remove: bool = False
     never_reject: frozenset[str] = frozenset()
+    compat: Compat | None = None
 
 
 def effective_action(action: Action, delivery: Delivery, mode: Mode, *, failed: bool = False) -> Action:
