@@ -126,7 +126,7 @@ class Dovecot:
     @contextlib.contextmanager
     def session(self) -> Iterator[imaplib.IMAP4]:
         """Give a session of the user."""
-        imap = imaplib.IMAP4("127.0.0.1", self.port, timeout=20)
+        imap = imaplib.IMAP4("127.0.0.1", self.port, timeout=60)
         imap.login(_USER, "x")
         try:
             yield imap
@@ -138,10 +138,18 @@ class Dovecot:
         wait_until(lambda: len(self._learned()) >= count, f"{count} learned", state=self.log)
         return [(words.decode(), raw) for words, _, raw in (f.read_bytes().partition(b"\n") for f in self._learned())]
 
+    def pipe_into(self, script: str) -> None:
+        """Let the sieve scripts call another program than the example's."""
+        self._program(self.pipe, script)
+
     def log(self) -> str:
         """Return Dovecot's log so far."""
         file = self.root / "log" / "dovecot"
         return file.read_text(errors="replace") if file.exists() else ""
+
+    def wait_for_log(self, text: str, deadline: float = 60.0) -> None:
+        """Return once the log holds the text."""
+        wait_until(lambda: text in self.log(), f"{text!r} in Dovecot's log", deadline, self.log)
 
     def _learned(self) -> list[Path]:
         files = [file for file in self.spool.iterdir() if not file.name.startswith(".")]
