@@ -35,10 +35,11 @@ bench-check: .venv/installed-for-tests
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-# mailauth (Node, from npm) gives a second opinion on DKIM, ARC and DMARC, nodemailer sends like a web application; their
-# exact versions are named here alone.
-.venv/installed-for-tests: .venv/installed
+# From npm: mailauth gives a second opinion on DKIM, ARC and DMARC, nodemailer sends like a web application, Haraka is a mail
+# server that asks rspamd and spamd. Their exact versions are named here alone.
+.venv/installed-for-tests: .venv/installed Makefile
 	$(PIP) install -c constraints.txt -e '.[test]'
 	$(BIN)/npm install --prefix .venv/mailauth --no-package-lock --no-save --no-audit --no-fund --ignore-scripts \
-	  --loglevel=error mailauth@7.1.0 nodemailer@10.0.10 >/dev/null
+	  --omit=optional --loglevel=error mailauth@7.1.0 nodemailer@10.0.10 \
+	  Haraka@3.3.4 haraka-plugin-rspamd@1.6.1 haraka-plugin-spamassassin@1.1.2 >/dev/null
 	@touch $@

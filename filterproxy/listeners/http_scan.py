@@ -33,6 +33,12 @@ from filterproxy.protocols.rspamd_http import RefusedRequestError, Scanned, Scan
 
 LISTENER = "http"
 _POOL_SIZE = 256 * 1024
+# The action is for clients that look at no status (Haraka): they put the mail off, too.
+_FAILED = {
+    "error": "temporary failure, please try again later",
+    "error_domain": "scan",
+    "action": Action.SOFT_REJECT.value,
+}
 
 
 class _Form(Enum):
@@ -124,7 +130,7 @@ class ScanRoutes:
         if "no_log" not in facts.flags:
             scan.record(verdict, "503" if failed else "200")
         if failed:
-            return answer({"error": "temporary failure, please try again later", "error_domain": "scan"}, 503)
+            return answer(_FAILED, 503)
         thresholds = pipeline.profiles.of(transaction).policy.thresholds
         scanned = _scanned(raw, transaction, verdict, thresholds, config.compat)
         if form is _Form.RSPAMC:

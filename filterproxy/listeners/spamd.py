@@ -29,6 +29,8 @@ from filterproxy.protocols.spamc import BadRequestError, Request, RequestReader,
 
 LISTENER = "spamd"
 _CHUNK = 256 * 1024
+# Seconds for the rest of a request that has been answered.
+_LINGER = 5.0
 _SCANS = frozenset({Verb.CHECK, Verb.SYMBOLS, Verb.REPORT, Verb.REPORT_IFSPAM, Verb.PROCESS, Verb.HEADERS})
 # What a client without a message limit of its own is told when no action has a threshold.
 _NO_THRESHOLD = 999.0
@@ -98,7 +100,7 @@ class SpamdListener:
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(new_session_id(), LISTENER, protocol="SPAMC")
+        session, refused = Session(new_session_id(), LISTENER, protocol="SPAMC"), False
         try:
             async with asyncio.timeout(self._config.limits.request_timeout):
                 request = await self._read(reader)
@@ -107,6 +109,7 @@ class SpamdListener:
             self._context.metrics.protocol_error(LISTENER)
             self._context.log.session_error(session.id, error.reason)
             writer.write(spamc.failure(error.status, error.reason))
+            refused = True
         except TimeoutError:
             self._context.log.session_error(session.id, "time-out in a request")
             writer.write(spamc.failure(Status.TIMEOUT, "no complete request in time"))
@@ -118,6 +121,8 @@ class SpamdListener:
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(self._config.limits.request_timeout):
                 await writer.drain()
+            if refused:
+                await _discard_rest(reader, writer)
 
     async def _read(self, reader: asyncio.StreamReader) -> Request:
         requests = RequestReader(self._config.limits.message_size)
@@ -167,6 +172,14 @@ class SpamdListener:
                 return spamc.failure(Status.TEMPORARY_FAILURE, "the message could not be learned")
         told = {"spam": "DidSet: local", "ham": "DidSet: local", "forget": "DidRemove: local"}
         return spamc.answer([told[label]] if changed else [], b"\r\n")
+
+
+async def _discard_rest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read on for a while: a client that is cut off while it sends never sees the answer."""
+    writer.write_eof()
+    async with asyncio.timeout(_LINGER):
+        while await reader.read(_CHUNK):
+            pass
 
 
 def _scanned(request: Request, verdict: Verdict, result: ScanResult) -> bytes:

@@ -107,6 +107,10 @@ def test_what_is_too_large_comes_back_as_it_is(start: Callable[..., Daemon]) -> 
     large = HAM + b"x" * 3000 + b"\n"
     assert daemon.ask(mail=large) == large
     daemon.ask("-x", mail=large, status=REFUSED)
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=60) as client:
+        client.sendall(b"CHECK SPAMC/1.5\r\n\r\n" + HAM + b"x" * 30_000_000)  # never cut off while it sends
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000).startswith(b"SPAMD/1.0 69 ")
     assert daemon.ask(mail=HAM).endswith(HAM)
 
 
