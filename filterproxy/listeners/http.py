@@ -90,7 +90,7 @@ def make_app(shared: HttpShared, serving: Callable[[], bool]) -> Starlette:
         context.metrics.protocol_error(LISTENER)
         context.log.session_error(LISTENER, f"{error.status} {error.reason}")
         # The body may not have been read: what follows on the connection is not the next request.
-        # The error alone, as rspamd words what it refuses: Haraka defers by that (`defer.error`), whatever the status is.
+        # The error alone, as rspamd words what it refuses: Haraka defers by that (`defer.error`), not by the status.
         return answer({"error": error.reason}, error.status, headers={"Connection": "close"})
 
     async def failed(_: Request, error: Exception) -> Response:
