@@ -7,6 +7,14 @@ from collections.abc import Sequence
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 BODY = b"Hello,\r\n\r\n.a line that begins with a dot\r\nthe last line\r\n"
 
+# Rules by which a subject gets a verdict.
+BY_SUBJECT = """
+rules:
+  - {name: TEN_POINTS, score: 10, description: Marked, match: {header: {name: Subject, contains: ten points}}}
+  - {name: RENAMED, action: rewrite subject, description: Renamed, match: {header: {name: Subject, contains: new name}}}
+  - {name: DEFERRED, action: soft reject, description: Put off, match: {header: {name: Subject, contains: come again}}}
+"""
+
 
 def message(
     marker: str,

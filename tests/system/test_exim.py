@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.messages import gtube, message
 from tests.system.server import FilterproxyServer
-from tests.system.unpacked import unpacked
+from tests.system.unpacked import library_path, private_mounts, unpacked
 from tests.system.waiting import free_port
 
 VARIANTS = {"http": " variant=rspamd", "spamd": ""}
@@ -46,17 +46,6 @@ acl_data:
 """
 
 
-def private_mounts(folder: Path) -> tuple[str, ...]:
-    """Return a command that runs another one whose mounts nobody else sees; `folder` is a scratch folder."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0:
-        return ("unshare", "--mount")
-    # In a chroot / may be no mount point, whose propagation cannot be changed: see that there is none.
-    command = ("unshare", "--mount", "--propagation", "unchanged")
-    subprocess.run([*command, "mount", "--bind", folder, folder], check=True)
-    assert str(folder) not in Path("/proc/self/mountinfo").read_text(), "mounts would be seen by everybody"
-    return command
-
-
 class Exim:
     """An Exim that takes one session at a time on its standard input, in front of one listener."""
 
@@ -73,7 +62,6 @@ class Exim:
     def send(self, mail: bytes) -> str:
         """Return the reply to the message."""
         commands = b"EHLO h.example\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
-        libraries = [self._folder / "usr/lib", *(self._folder / "usr/lib").glob("*-linux-gnu")]
         done = subprocess.run(
             [
                 *private_mounts(self.root),
@@ -86,7 +74,7 @@ class Exim:
                 "192.0.2.44",
             ],
             input=commands + mail.replace(b"\r\n.", b"\r\n..") + b".\r\nQUIT\r\n",
-            env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "ROOT": str(self.root)},
+            env={**os.environ, "LD_LIBRARY_PATH": library_path(self._folder), "ROOT": str(self.root)},
             capture_output=True,
             timeout=60,
             check=False,

@@ -12,7 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.system.haraka import MINUTE, Haraka, Ini
-from tests.system.messages import GTUBE, gtube, header_lines, message
+from tests.system.messages import BY_SUBJECT, GTUBE, gtube, header_lines, message
 from tests.system.postfix import Postfix
 from tests.system.senders import Sent, send
 from tests.system.server import FilterproxyServer
@@ -20,12 +20,6 @@ from tests.system.waiting import free_port
 
 _LISTENERS = {"rspamd": "http", "spamassassin": "spamd"}
 _HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-_RULES = """
-rules:
-  - {name: TEN_POINTS, score: 10, description: Marked, match: {header: {name: Subject, contains: ten points}}}
-  - {name: RENAMED, action: rewrite subject, description: Renamed, match: {header: {name: Subject, contains: new name}}}
-  - {name: DEFERRED, action: soft reject, description: Put off, match: {header: {name: Subject, contains: come again}}}
-"""
 LARGE = message("large", body=(b"x" * 70 + b"\r\n") * 1000 + GTUBE + b"\r\n")
 CLIENT = "ADDR=192.0.2.1 NAME=mail.example.org"
 
@@ -66,7 +60,7 @@ class Site:
 def start(
     postfix: Any, filterproxy_server: Any, dns_server: Any, system_dir: Path, servers: list[Any]
 ) -> Iterator[Callable[..., Site]]:
-    (system_dir / "words.yml").write_text(_RULES)
+    (system_dir / "words.yml").write_text(BY_SUBJECT)
     with contextlib.ExitStack() as stack:
 
         def started(plugin: str, settings: Ini, **listener: Any) -> Site:
