@@ -35,7 +35,7 @@ _USERS = {
 
 
 class OpenSmtpd:
-    """Takes mail for example.net on `port`, asks at `url`, as if rspamd were there, and relays it to `next_hop`, a port."""
+    """Takes mail for example.net on `port`, asks rspamd at `url` about it, relays it to the port `next_hop`."""
 
     def __init__(self, root: Path, url: str, next_hop: int) -> None:
         self.root, self.port = root, free_port()
