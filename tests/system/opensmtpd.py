@@ -6,16 +6,13 @@ The rule: its paths are compiled in, so it gets a view of /etc and /var that nob
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Self
 
+from tests.system.logged_server import LoggedServer
 from tests.system.unpacked import library_path, private_mounts, unpacked
-from tests.system.waiting import answers, free_port, wait_until
 
-MINUTE = 60.0
 _VIEW = ("sh", "-e", "-c", """
 for name in passwd group resolv.conf; do mount --bind "$ROOT/$name" "/etc/$name"; done
 for name in spool lib run; do mount --bind "$ROOT/$name" "/var/$name"; done
@@ -34,11 +31,11 @@ _USERS = {
 }
 
 
-class OpenSmtpd:
+class OpenSmtpd(LoggedServer):
     """Takes mail for example.net on `port`, asks rspamd at `url` about it, relays it to the port `next_hop`."""
 
     def __init__(self, root: Path, url: str, next_hop: int) -> None:
-        self.root, self.port = root, free_port()
+        super().__init__(root)
         self._folder = unpacked(Path(sys.prefix) / "opensmtpd", "opensmtpd", "opensmtpd-filter-rspamd")
         for name in ("spool/smtpd", "lib/opensmtpd/empty", "run"):
             (root / name).mkdir(parents=True)
@@ -50,36 +47,12 @@ class OpenSmtpd:
         (root / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         text = _CONFIG.format(folder=self._folder, url=url, port=self.port, next_hop=next_hop)
         (root / "smtpd.conf").write_text(text)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         program = [self._folder / "usr/sbin/smtpd", "-d", "-v", "-f", self.root / "smtpd.conf"]
-        environment = {**os.environ, "LD_LIBRARY_PATH": library_path(self._folder), "ROOT": str(self.root)}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*private_mounts(self.root), *_VIEW, *program],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        wait_until(lambda: answers(self.port) or self._ended(), "OpenSMTPD listens", MINUTE, self.log)
-        assert not self._ended(), self.log()
+        environment = {"LD_LIBRARY_PATH": library_path(self._folder), "ROOT": str(self.root)}
+        self.start([*private_mounts(self.root), *_VIEW, *program], environment)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(MINUTE)
-
-    def log(self) -> str:
-        """Return what it printed so far."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
-
-    @property
-    def _log(self) -> Path:
-        return self.root / "log"
-
-    def _ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+        self.stop()

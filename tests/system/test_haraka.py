@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from tests.system.haraka import MINUTE, Haraka, Ini
+from tests.system.haraka import Haraka, Ini
+from tests.system.logged_server import MINUTE
 from tests.system.messages import BY_SUBJECT, GTUBE, gtube, header_lines, message
 from tests.system.postfix import Postfix
 from tests.system.senders import Sent, send

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.system.logged_server import MINUTE
 from tests.system.messages import BY_SUBJECT, GTUBE, gtube, header_lines, message
-from tests.system.opensmtpd import MINUTE, OpenSmtpd
+from tests.system.opensmtpd import OpenSmtpd
 from tests.system.postfix import Postfix
 from tests.system.senders import send
 from tests.system.server import FilterproxyServer
