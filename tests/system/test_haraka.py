@@ -68,7 +68,8 @@ def start(
             port, dns = free_port(), dns_server({"example.org": {"TXT": ["v=spf1 ip4:192.0.2.1 -all"]}})
             config = {
                 "listeners": [{"type": _LISTENERS[plugin], "address": f"127.0.0.1:{port}", **listener}],
-                "dns": {"nameservers": [dns.address], "timeout": "5s"},
+                "dns": {"nameservers": [dns.address], "timeout": "10s"},
+                "deadline": "30s",
                 "checks": {"gtube": {}, "spf": {}, "rules": {"files": [str(system_dir / "words.yml")]}},
                 "trusted_networks": ["192.0.2.9"] if "password" in listener else ["127.0.0.1"],
             }
