@@ -18,7 +18,7 @@ from filterproxy.core.errors import ConfigError
 from filterproxy.core.symbol import Symbol, SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.core.values import Seconds, Size
-from filterproxy.ruleset import loader
+from filterproxy.ruleset import loader, shared
 from filterproxy.ruleset.facts import DEFAULT_LIMITS, TextLimits
 from filterproxy.ruleset.ruleset import TIME_LIMIT, Hit
 
@@ -49,6 +49,15 @@ class RulesConfig(CheckConfig):
         except ConfigError:
             return ()  # the reload says what is missing
 
+    def load_ahead(self, base_dir: Path) -> None:
+        """Load the rules, which are most of a worker's memory."""
+        shared.load(self.files, base_dir, self.limits)
+
+    @property
+    def limits(self) -> TextLimits:
+        """Return how much rules look at."""
+        return TextLimits(self.text_limit, self.raw_limit, self.look_around_time)
+
 
 class RulesCheck(Check[RulesConfig]):
     """Fires the symbols of the rules that match. It runs after authentication, which allow lists rely on."""
@@ -60,9 +69,7 @@ class RulesCheck(Check[RulesConfig]):
 
     def __init__(self, config: RulesConfig, context: CheckContext) -> None:
         super().__init__(config, context)
-        base_dir = context.site.base_dir
-        limits = TextLimits(config.text_limit, config.raw_limit, config.look_around_time)
-        self.ruleset = loader.load(loader.find_files(config.files, base_dir), base_dir, limits)
+        self.ruleset = shared.load(config.files, context.site.base_dir, config.limits)
         self._refreshed = context.clock.monotonic()
 
     def declared_symbols(self) -> Sequence[Symbol]:

@@ -46,6 +46,13 @@ class CheckConfig(BaseModel):
         """Return files of the check whose change makes a running service reload, with what patterns stand for now."""
         return ()
 
+    def load_ahead(self, base_dir: Path) -> None:
+        """Load what all workers can share; called once before they are forked, outside any event loop.
+
+        The check itself takes what was loaded, or loads it when it was not. No threads, sockets or databases: a fork
+        carries none of them over. A ConfigError raised here is ignored, as the check raises it again at its start.
+        """
+
 
 ConfigT = TypeVar("ConfigT", bound=CheckConfig)
 
