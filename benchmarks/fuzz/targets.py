@@ -17,6 +17,8 @@ from filterproxy.protocols.milter import commands as milter_commands
 from filterproxy.protocols.milter.connection import MilterConnection
 from filterproxy.protocols.milter.options import Actions, Options, Steps, Wishes
 from filterproxy.protocols.milter.replies import Continue, decode_reply
+from filterproxy.protocols.policy import RequestReader
+from filterproxy.protocols.policy import answer as policy_answer
 from filterproxy.protocols.smtp import events
 from filterproxy.protocols.smtp.blemishes import blemishes, normalize_newlines
 from filterproxy.protocols.smtp.client import SmtpClient
@@ -181,10 +183,24 @@ def rules(data: bytes) -> None:
         assert str(error)
 
 
+def policy(data: bytes) -> None:
+    """Read requests of Postfix's policy protocol: nothing in them adds a line to an answer."""
+    requests = RequestReader(line_length=512, attributes=30)
+    for piece in _pieces(data):
+        requests.feed(piece)
+        try:
+            while (request := requests.next_request()) is not None:
+                answer = policy_answer("REJECT", request["sender"])
+                assert answer.count(b"\n") == 2 and answer.endswith(b"\n\n"), answer
+        except RemoteProtocolError:
+            return
+
+
 TARGETS: Mapping[str, Target] = {
-    target.__name__.replace("_", "-"): target for target in (smtp_server, smtp_client, milter, mime, rules)
+    target.__name__.replace("_", "-"): target for target in (smtp_server, smtp_client, milter, mime, rules, policy)
 }
 SEEDS: Mapping[str, tuple[bytes, ...]] = {
+    "policy": (b"\x1frequest=smtpd_access_policy\nprotocol_state=RCPT\nsender=a@b\nrecipient=c@d\n\nrequest=x\n\n",),
     "smtp-server": (
         b"\x00EHLO a\r\nMAIL FROM:<a@b> SIZE=10\r\nRCPT TO:<c@d>\r\nDATA\r\n\x05x: y\r\n\r\nz\r\n.\r\n",
         b"\x01EHLO a\r\nXFORWARD ADDR=192.0.2.1 NAME=x\r\nXCLIENT LOGIN=a\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\n",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from filterproxy.app.empty_store import EmptyStore
 from filterproxy.app.profiles import make_profiles
 from filterproxy.config.loader import Loaded, load
-from filterproxy.config.models import Dns
+from filterproxy.config.models import Dns, PolicyListener
 from filterproxy.config.paths import find_config
 from filterproxy.config.yaml_loader import KeyPath
 from filterproxy.core.check import CheckConfig, CheckContext
@@ -178,6 +178,9 @@ def _refuse_unknown_symbols(loaded: Loaded, checks: CheckSet, types: CheckTypes)
     for profile in ("authenticated", "local"):
         scores = getattr(settings.profiles, profile).scores
         named += [("profiles", profile, "scores", name) for name in scores]
+    for number, listener in enumerate(settings.listeners):
+        if isinstance(listener, PolicyListener):
+            named += [("listeners", number, "force_actions", name) for name in listener.force_actions]
     unknown = [path for path in named if path[-1] not in checks.symbols]
     if not unknown:
         return

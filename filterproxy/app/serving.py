@@ -10,6 +10,7 @@ from filterproxy.config import models
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http import HttpListener
 from filterproxy.listeners.milter import MilterListener
+from filterproxy.listeners.policy import PolicyListener
 from filterproxy.listeners.smtp import SmtpListener
 from filterproxy.listeners.spamd import SpamdListener
 from filterproxy.pipeline import Pipeline
@@ -43,6 +44,8 @@ def make_listener(
         return SmtpListener(config, pipelines, context)
     if isinstance(config, models.MilterListener):
         return MilterListener(config, pipelines, context)
+    if isinstance(config, models.PolicyListener):
+        return PolicyListener(config, pipelines, context)
     if isinstance(config, models.SpamdListener):
         return SpamdListener(config, pipelines, context)
     return HttpListener(config, pipelines, context, serving)

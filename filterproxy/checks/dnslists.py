@@ -42,6 +42,7 @@ UNAVAILABLE = Symbol("DNSLISTS_UNAVAILABLE", 0.0, "A DNS list could not be asked
 LIMITED = Symbol("DNSLISTS_LIMITED", 0.0, "Not everything was looked up in the DNS lists: checks.dnslists.max_lookups")
 
 
+_Asked = tuple[ListConfig, DnsList]
 _Lookup = tuple[ListConfig, DnsList, str, str]  # the list, the labels before its zone, and what they stand for
 
 
@@ -99,11 +100,19 @@ class DnsListsCheck(Check[DnsListsConfig]):
         zones = {entry.name: entry.zone_for(keys) for entry in entries.values()}
         # A list that is for customers alone is left out without a key.
         self.without_key = tuple(name for name, zone in zones.items() if not zone)
-        self._lists = [(entry, self._open(entry, zones[entry.name])) for entry in entries.values() if zones[entry.name]]
+        self._lists: list[_Asked] = [
+            (entry, self._open(entry, zones[entry.name])) for entry in entries.values() if zones[entry.name]
+        ]
         try:
             _one_score_each(entry for entry, _ in self._lists)
         except ValueError as error:
             raise ConfigError(str(error), key="checks.dnslists") from error
+        early = [
+            (entry, tuple(query for query in entry.query if query in _STAGES), zone) for entry, zone in self._lists
+        ]
+        self._lists_of_envelope = [
+            (entry.model_copy(update={"query": queries}), zone) for entry, queries, zone in early if queries
+        ]
         # As early as all that these lists read is known, and after the checks whose results they read.
         queries = {query for entry, _ in self._lists for query in entry.query}
         self.stage = max((_STAGES.get(query, Stage.MESSAGE) for query in queries), default=Stage.CONNECT)  # type: ignore[misc]
@@ -148,9 +157,16 @@ class DnsListsCheck(Check[DnsListsConfig]):
 
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return one firing for each listing whose return code is configured, and what could not be looked up."""
-        if self.context.site.offline or not self._lists:
+        return await self._ask(transaction, self._lists)
+
+    async def inspect_envelope(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the firings of what is known before the message: the client, its names, the envelope sender."""
+        return await self._ask(transaction, self._lists_of_envelope)
+
+    async def _ask(self, transaction: Transaction, lists: Sequence[_Asked]) -> Sequence[SymbolResult]:
+        if self.context.site.offline or not lists:
             return []
-        lookups = self._lookups(transaction)
+        lookups = self._lookups(transaction, lists)
         found = await asyncio.gather(*(self._look_up(*lookup) for lookup in lookups[: self.config.max_lookups]))
         results = [result for results in found for result in results or ()]
         silent = dict.fromkeys(entry.name for (entry, *_), given in zip(lookups, found, strict=False) if given is None)
@@ -161,7 +177,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
             results.append(SymbolResult(LIMITED.name, options=(f"{left_out} left out",)))
         return results
 
-    def _lookups(self, transaction: Transaction) -> list[_Lookup]:
+    def _lookups(self, transaction: Transaction, lists: Sequence[_Asked]) -> list[_Lookup]:
         """Return what there is to look up: the first of each list, then the second of each, and so on."""
         subjects = Subjects(
             transaction, self.context.site, max_urls=self.config.max_urls, max_received=self.config.max_received
@@ -172,7 +188,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
                 for labels, subject in subjects.of(entry.query, entry.hash).items()
                 if entry.ipv6 or ":" not in subject
             ]
-            for entry, dns_list in self._lists
+            for entry, dns_list in lists
         ]
         return [lookup for turn in zip_longest(*by_list) for lookup in turn if lookup is not None]
 

@@ -94,6 +94,11 @@ class RulesCheck(Check[RulesConfig]):
         now = self.context.clock.now()
         return [_result(hit) for hit in await self._match(transaction, now)]
 
+    async def inspect_envelope(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return the symbols of the lists that hold the client, the envelope sender or a recipient."""
+        await self._refresh_lists()
+        return [_result(hit) for hit in self.ruleset.match_envelope(transaction, self.context.clock.now())]
+
     async def _match(self, transaction: Transaction, now: datetime) -> Sequence[Hit]:
         """Match on the event loop what is sure to be fast, and anything else off it."""
         pool = self.context.scan_pool

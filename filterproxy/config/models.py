@@ -178,6 +178,60 @@ class MilterListener(Model):
     limits: MilterLimits = Field(MilterLimits(), description="Limits of this listener.")
 
 
+def _parse_action(value: Any) -> Any:
+    return Action.parse(value) if isinstance(value, str) else value
+
+
+def _no_threshold_for_no_action(value: dict[Action, float]) -> dict[Action, float]:
+    if Action.NO_ACTION in value:
+        raise ValueError("'no action' has no threshold: it is what is left below the others")
+    return value
+
+
+ActionWord = Annotated[
+    Action,
+    BeforeValidator(_parse_action),
+    WithJsonSchema({"enum": sorted({action.value for action in Action} | {action.key for action in Action})}),
+]
+Thresholds = Annotated[dict[ActionWord, float], AfterValidator(_no_threshold_for_no_action)]
+ForcedActions = dict[str, ActionWord]
+
+
+class PolicyLimits(Model):
+    """Limits of a policy listener."""
+
+    line_length: int = Field(8192, ge=512, description="Octets of one attribute; a longer one ends the connection.")
+    attributes: int = Field(100, ge=30, description="Attributes of one request; more end the connection.")
+    connections: int = Field(500, ge=1, description="Open connections a worker; more are closed at once.")
+    request_timeout: Seconds = Field(30.0, gt=0, description="How long a request may take to come in whole.")
+    idle_timeout: Seconds = Field(3600.0, gt=0, description="How long Postfix may hold a connection between requests.")
+
+
+class PolicyListener(Model):
+    """Postfix's policy service (`check_policy_service`): an answer for each recipient, before the message."""
+
+    type: Literal["policy"] = Field(description="A policy service for Postfix.")
+    address: Address = Field(description="Where to listen; a unix socket is faster than TCP.")
+    actions: Thresholds | None = Field(
+        None,
+        description="Thresholds here instead of the general `actions`; only the sum of what is known at RCPT counts.",
+    )
+    force_actions: ForcedActions = Field({}, description="Actions that a symbol forces here, beside the general ones.")
+    never_reject: frozenset[SparedAddress] = Field(
+        frozenset(), description="Recipients (`user@domain`, `user@`, `@domain`) whose mail is never refused here."
+    )
+    on_allow: Literal["dunno", "permit_auth_destination", "ok"] = Field(
+        "dunno",
+        description="The answer when a symbol forces `no action` (an allow list): `dunno` leaves it to Postfix's"
+        " further restrictions, the others skip them; `ok` does for every destination, so only behind"
+        " `reject_unauth_destination`.",
+    )
+    prepend: Literal["none", "received_spf"] = Field(
+        "none", description="`received_spf` adds that header field (RFC 7208) once a message, when SPF was checked."
+    )
+    limits: PolicyLimits = Field(PolicyLimits(), description="Limits of this listener.")
+
+
 class SpamdLimits(Model):
     """Limits of a spamd listener."""
 
@@ -237,7 +291,8 @@ class HttpListener(Model):
 
 
 Listener = Annotated[
-    SmtpListener | LmtpListener | MilterListener | SpamdListener | HttpListener, Field(discriminator="type")
+    SmtpListener | LmtpListener | MilterListener | PolicyListener | SpamdListener | HttpListener,
+    Field(discriminator="type"),
 ]
 
 
@@ -259,25 +314,6 @@ class Log(Model):
     """Where the log goes: stderr, syslog or a file."""
 
     to: str = Field("stderr", min_length=1, description="`stderr`, `syslog` (facility mail) or a file.")
-
-
-def _parse_action(value: Any) -> Any:
-    return Action.parse(value) if isinstance(value, str) else value
-
-
-def _no_threshold_for_no_action(value: dict[Action, float]) -> dict[Action, float]:
-    if Action.NO_ACTION in value:
-        raise ValueError("'no action' has no threshold: it is what is left below the others")
-    return value
-
-
-ActionWord = Annotated[
-    Action,
-    BeforeValidator(_parse_action),
-    WithJsonSchema({"enum": sorted({action.value for action in Action} | {action.key for action in Action})}),
-]
-Thresholds = Annotated[dict[ActionWord, float], AfterValidator(_no_threshold_for_no_action)]
-ForcedActions = dict[str, ActionWord]
 
 
 class Profile(Model):

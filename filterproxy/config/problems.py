@@ -25,7 +25,6 @@ LATER_KEYS: tuple[tuple[str, ...], ...] = (
     ("console",),
     ("redis",),
 )
-LATER_TYPES = frozenset(("policy",))
 LATER_CHECKS = frozenset(("greylisting", "greylist"))
 
 MakeError = Callable[..., ConfigError]
@@ -92,8 +91,7 @@ def _words(
         return "is required", "", True
     if kind == "union_tag_invalid":
         word, valid = str(context["tag"]), str(context["expected_tags"])
-        reason = NOT_AVAILABLE if word in LATER_TYPES else "unknown type"
-        return f"type {word!r}: {reason}", f"valid: {valid.replace(chr(39), '')}", False
+        return f"type {word!r}: unknown type", f"valid: {valid.replace(chr(39), '')}", False
     if kind == "union_tag_not_found":
         return "needs a 'type'", f"valid: {', '.join(_tags(schema, detail['loc']))}", False
     if kind == "literal_error":

@@ -112,6 +112,13 @@ class Check(ABC, Generic[ConfigT]):
     async def inspect(self, transaction: Transaction) -> Sequence[SymbolResult]:
         """Return the evidence; raise CheckError when the question cannot be answered."""
 
+    async def inspect_envelope(self, transaction: Transaction) -> Sequence[SymbolResult]:
+        """Return what can be said without the message, for an answer at RCPT; raise CheckError.
+
+        Only asked of a check whose stage is MESSAGE; one of an earlier stage says all that it knows by then anyway.
+        """
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

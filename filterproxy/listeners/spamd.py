@@ -22,6 +22,7 @@ from filterproxy.core.session import Client, Session
 from filterproxy.core.transaction import Transaction
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.session_id import new_session_id
+from filterproxy.listeners.streams import serve_streams
 from filterproxy.pipeline import Delivery, Pipeline, Verdict
 from filterproxy.pipeline.symbol_names import translate
 from filterproxy.protocols import spamc
@@ -60,8 +61,7 @@ class SpamdListener:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on sockets that are bound and listening; the listener closes them in the end."""
         for listening in sockets:
-            serve = asyncio.start_unix_server if listening.family == socket.AF_UNIX else asyncio.start_server
-            self._servers.append(await serve(self._connected, sock=listening, limit=_CHUNK))
+            self._servers.append(await serve_streams(self._connected, listening, _CHUNK))
 
     async def prepare(self, config: SpamdConfig, context: ListenerContext) -> Callable[[], None]:
         """Return what puts new settings to use from the next request on."""

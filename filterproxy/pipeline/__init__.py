@@ -1,7 +1,7 @@
 """From evidence to a verdict: registry, runner, policy, reply, header edits and records."""
 
 from filterproxy.pipeline.edits import HeaderEdits
-from filterproxy.pipeline.pipeline import Pipeline, PipelineOptions, Scan, Verdict
+from filterproxy.pipeline.pipeline import EnvelopeRules, Pipeline, PipelineOptions, Scan, Verdict
 from filterproxy.pipeline.policy import ScoringPolicy, decide
 from filterproxy.pipeline.profile import Profile, Profiles
 from filterproxy.pipeline.record import Recorder
@@ -11,6 +11,7 @@ from filterproxy.pipeline.reply import Delivery
 __all__ = [
     "CheckSet",
     "Delivery",
+    "EnvelopeRules",
     "HeaderEdits",
     "Pipeline",
     "PipelineOptions",

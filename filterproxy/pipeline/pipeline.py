@@ -5,12 +5,15 @@ The rule: `finish` never raises; when the filter itself cannot decide, the admin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from filterproxy.core.action import Action
 from filterproxy.core.check import LearningCheck, Stage
+from filterproxy.core.composite import Composite
 from filterproxy.core.errors import FilterproxyError
 from filterproxy.core.outcome import CheckOutcome, Status
 from filterproxy.core.ports import Clock, ScanPool
@@ -34,6 +37,10 @@ from filterproxy.pipeline.symbol_names import translate
 
 if TYPE_CHECKING:
     from filterproxy.services.signatures import Sealer  # loads dkimpy and OpenSSL, which many commands do not need
+
+
+# What can be decided at RCPT: what is milder needs a message to mark.
+_AT_RCPT = Action.QUARANTINE.severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,14 @@ class Verdict:
     edits: HeaderEdits = field(default_factory=HeaderEdits)
     result: ScanResult | None = None
     removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRules:
+    """How an answer at RCPT differs from that to a message: other thresholds, and more forced actions."""
+
+    thresholds: Mapping[Action, float] | None = None
+    forced_actions: Mapping[str, Action] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -123,6 +138,19 @@ class Pipeline:
         """Return how many spam and ham messages the checks that learn have learned."""
         counts = [check.learned for check in self.checks.checks if isinstance(check, LearningCheck)]
         return sum(spam for spam, _ in counts), sum(ham for _, ham in counts)
+
+    @cached_property
+    def envelope_composites(self) -> tuple[Composite, ...]:
+        """Return the composites over what is known before the message: the others would take 'not yet' for 'not'."""
+        checks, found = self.checks, []
+        known = {
+            name for check, stage in checks.stages.items() if stage <= Stage.RCPT for name in checks.declared[check]
+        }
+        for composite in checks.composites:  # each comes after those it reads
+            if known.issuperset(composite.expression.names()):
+                known.add(composite.name)
+                found.append(composite)
+        return tuple(found)
 
     def begin(self, transaction: Transaction, delivery: Delivery) -> Scan:
         """Return the scan of a transaction that has just begun."""
@@ -186,12 +214,54 @@ class Scan:
         result = decide((*outcomes, _structure(message)), self._profile().policy)
         return replace(result, seconds=self._pipeline.clock.monotonic() - self._started)
 
+    async def finish_envelope(self, rules: EnvelopeRules) -> Verdict:
+        """Return the verdict on one recipient before the message is there; never raises, except when cancelled.
+
+        Its action is `no action`, `quarantine`, `soft reject` or `reject`: milder ones need the message, and a
+        `discard` becomes a reject, for it would drop the message for the other recipients too.
+        """
+        try:
+            return self._envelope_verdict(await self._scan_envelope(rules))
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not become the sender's bounce
+            self.cancel()
+            self._pipeline.recorder.failure(self.id, error)
+            return self._failure(b"")
+
+    async def _scan_envelope(self, rules: EnvelopeRules) -> ScanResult:
+        outcomes = await self._runner.finish_envelope(self._pipeline.options.deadline)
+        policy = self._profile().policy
+        thresholds = policy.thresholds if rules.thresholds is None else rules.thresholds
+        policy = replace(
+            policy,
+            thresholds={action: score for action, score in thresholds.items() if action.severity >= _AT_RCPT},
+            forced_actions={**policy.forced_actions, **rules.forced_actions},
+            composites=self._pipeline.envelope_composites,
+        )
+        return replace(decide(outcomes, policy), seconds=self._pipeline.clock.monotonic() - self._started)
+
+    def _envelope_verdict(self, result: ScanResult) -> Verdict:
+        failed = bool(result.failed_by)
+        action = effective_action(result.action, self._delivery, self._pipeline.options.mode, failed=failed)
+        if not (action is Action.SOFT_REJECT and failed):
+            action, _ = spare(action, self._transaction.envelope.rcpt_to, self._delivery)
+        if action is Action.DISCARD:
+            action = Action.REJECT
+        if action.severity < _AT_RCPT:
+            action = Action.NO_ACTION
+        return Verdict(action, reply_for(action, result, self.id), result=result)
+
     def record(self, verdict: Verdict, reply: str) -> None:
         """Write log line, metrics and history row; `reply` is what the client was told. Never waits."""
         seconds = self._pipeline.clock.monotonic() - self._started
         self._pipeline.recorder.message(self._transaction, verdict, self._delivery, reply, self._size, seconds)
         if verdict.result is not None:
             self._pipeline.autolearning.learn(self._transaction, verdict.result.autolearn)
+
+    def record_envelope(self, verdict: Verdict, reply: str) -> None:
+        """Write log line and metrics of an answer at RCPT, and a history row when it lets no mail through."""
+        seconds = self._pipeline.clock.monotonic() - self._started
+        passes = verdict.action is Action.NO_ACTION
+        self._pipeline.recorder.message(self._transaction, verdict, self._delivery, reply, 0, seconds, keep=not passes)
 
     def _verdict(self, raw: bytes, result: ScanResult) -> Verdict:
         options = self._pipeline.options

@@ -44,9 +44,17 @@ class Recorder:
         self.metrics.internal_error()
 
     def message(
-        self, transaction: Transaction, verdict: Verdict, delivery: Delivery, reply: str, size: int, seconds: float
+        self,
+        transaction: Transaction,
+        verdict: Verdict,
+        delivery: Delivery,
+        reply: str,
+        size: int,
+        seconds: float,
+        *,
+        keep: bool = True,
     ) -> None:
-        """Record the end of a transaction."""
+        """Record the end of a transaction; without `keep` not in the history."""
         result = verdict.result
         self.metrics.scanned(delivery.listener, verdict.action.value, seconds)
         if result is not None:
@@ -74,7 +82,7 @@ class Recorder:
             note=_note(verdict),
             autolearn=result.autolearn.value if result else "",
         )
-        if self.history is not None:
+        if self.history is not None and keep:
             self.history.record(row)
 
     def _checks(self, transaction: Transaction, result: ScanResult) -> None:

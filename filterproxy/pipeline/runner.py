@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from filterproxy.core.check import Check, Stage
@@ -19,6 +19,8 @@ from filterproxy.core.symbol import SymbolResult
 from filterproxy.core.transaction import Transaction
 from filterproxy.pipeline.registry import CheckSet
 from filterproxy.pipeline.step_guard import StepGuard, StepOverrun
+
+Inspect = Callable[[Transaction], Coroutine[Any, Any, Sequence[SymbolResult]]]
 
 
 class Runner:
@@ -36,12 +38,30 @@ class Runner:
         """Start every check whose stage has come and that has not been started."""
         for check in self._checks.checks:
             if self._checks.stages[check.name] <= stage and check.name not in self._tasks:
-                self._started_at[check.name] = self._clock.monotonic()
-                self._tasks[check.name] = asyncio.create_task(self._run(check), name=f"check {check.name}")
+                self._start(check, check.inspect)
+
+    def _start(self, check: Check[Any], inspect: Inspect) -> None:
+        self._started_at[check.name] = self._clock.monotonic()
+        self._tasks[check.name] = asyncio.create_task(self._run(check, inspect), name=f"check {check.name}")
+
+    def reached_rcpt_alone(self) -> None:
+        """Start every check for an answer without the message: of checks for later, what they say of an envelope."""
+        self.reached(Stage.RCPT)
+        for check in self._checks.checks:
+            if check.name not in self._tasks and type(check).inspect_envelope is not Check.inspect_envelope:
+                self._start(check, check.inspect_envelope)
+
+    async def finish_envelope(self, seconds: float) -> tuple[CheckOutcome, ...]:
+        """Wait for what is known without the message, at most that many seconds; return the outcomes."""
+        self.reached_rcpt_alone()
+        return await self._ended(seconds)
 
     async def finish(self, seconds: float) -> tuple[CheckOutcome, ...]:
         """Wait for all checks, at most that many seconds; return one outcome for each, in the checks' order."""
         self.reached(Stage.MESSAGE)
+        return await self._ended(seconds)
+
+    async def _ended(self, seconds: float) -> tuple[CheckOutcome, ...]:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
         outcomes = tuple(self._outcome(name, task) for name, task in self._tasks.items())
@@ -60,12 +80,12 @@ class Runner:
         seconds = self._clock.monotonic() - self._started_at[name]
         return CheckOutcome(name, Status.TIMED_OUT, reason="the message's deadline came first", seconds=seconds)
 
-    async def _run(self, check: Check[Any]) -> CheckOutcome:
-        outcome = await self._answer(check)
+    async def _run(self, check: Check[Any], inspect: Inspect) -> CheckOutcome:
+        outcome = await self._answer(check, inspect)
         self._transaction.outcomes[check.name] = outcome
         return outcome
 
-    async def _answer(self, check: Check[Any]) -> CheckOutcome:
+    async def _answer(self, check: Check[Any], inspect: Inspect) -> CheckOutcome:
         config = check.config
         if (self._transaction.user and not config.authenticated) or (self._transaction.local and not config.local):
             return CheckOutcome(check.name, Status.SKIPPED)
@@ -73,13 +93,13 @@ class Runner:
         if earlier:
             await asyncio.wait(earlier)
         started = self._clock.monotonic()
-        status, results, reason = await self._inspect(check)
+        status, results, reason = await self._inspect(check, inspect)
         return CheckOutcome(check.name, status, results, reason, self._clock.monotonic() - started)
 
-    async def _inspect(self, check: Check[Any]) -> tuple[Status, tuple[SymbolResult, ...], str]:
+    async def _inspect(self, check: Check[Any], inspect: Inspect) -> tuple[Status, tuple[SymbolResult, ...], str]:
         try:
             async with asyncio.timeout(check.config.timeout):
-                results = await self._guard.run(check.inspect(self._transaction))
+                results = await self._guard.run(inspect(self._transaction))
         except TimeoutError:
             return Status.TIMED_OUT, (), f"no answer within {check.config.timeout:g} s"
         except StepOverrun as error:

@@ -30,6 +30,7 @@ from filterproxy.ruleset.matchers import Compiler
 from filterproxy.ruleset.nodes import Node, Rule
 from filterproxy.ruleset.ruleset import RuleSet, Tested
 from filterproxy.ruleset.schema import CompositeModel, GroupModel, ListModel, Named, RuleFile, RuleModel
+from filterproxy.ruleset.when import WhenNode
 
 
 def find_files(patterns: Sequence[str], base_dir: Path) -> list[Path]:
@@ -80,6 +81,7 @@ class _Loading:
         self._base_dir = base_dir
         self._errors: list[ConfigError] = []
         self._places: dict[str, str] = {}
+        self._envelope_lists: list[Rule] = []
         self._lists: dict[tuple[Path, bool], ListFile] = {}
         self._compiler = Compiler(self._open_list)
         self._rules: list[Rule] = []
@@ -126,7 +128,7 @@ class _Loading:
             forced_actions=self._forced,
             list_files=tuple(self._lists.values()), references=tuple(self._references), tests=tuple(self._tests),
             limits=limits, patterns=tuple(self._compiler.patterns), notes=tuple(self._compiler.notes),
-            group_limits=self._group_limits,
+            group_limits=self._group_limits, envelope_lists=tuple(self._envelope_lists),
         )  # fmt: skip
 
     def _validate(self, document: YamlDocument) -> RuleFile | None:
@@ -189,6 +191,11 @@ class _Loading:
             return
         node = self._compiler.when(model.when, senders.list_node(model, file), document, (*path, "when"))
         self._declare(model, node, model.description or f"Listed in {model.file}")
+        known = tuple(target for target in model.of if target in senders.ENVELOPE)
+        if known:
+            early: Node = senders.list_node(model.model_copy(update={"of": known}), file)
+            early = WhenNode(node.circumstances, early) if isinstance(node, WhenNode) else early
+            self._envelope_lists.append(Rule(model.name, early))
 
     def _composite(self, model: CompositeModel, document: YamlDocument, path: KeyPath) -> None:
         self._composites.append(composites.build(model, document, path))

@@ -87,9 +87,11 @@ class RuleSet:
     notes: tuple[ConfigError, ...] = ()
     group_limits: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[Rule, ...] = ()
+    envelope_lists: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         self._matcher = _Matcher(self.rules, self.patterns)
+        self._envelope_patterns = [pattern for item in self.envelope_lists for pattern in item.node.patterns()]
 
     def match(self, transaction: Transaction, now: datetime) -> list[Hit]:
         """Return the rules that match the transaction's message; `now` is the time that its Date is compared with.
@@ -118,6 +120,13 @@ class RuleSet:
         return {
             rule.name: tuple(dict.fromkeys(sights(rule.node, work.run))) for rule in self.rules if rule.name in matching
         }
+
+    def match_envelope(self, transaction: Transaction, now: datetime) -> list[Hit]:
+        """Return the lists that hold the client, the envelope sender or a recipient; needs no message."""
+        candidates: dict[int, Places] = {pattern.number: None for pattern in self._envelope_patterns}
+        run = Run(Facts(transaction, now, self.limits), candidates, TimeBudget(self.limits.seconds))
+        found = ((item.name, run.ask(item)) for item in self.envelope_lists)
+        return [Hit(name, shortened(evidence)) for name, evidence in found if evidence is not None]
 
     def match_parts(self, transaction: Transaction, now: datetime) -> list[Hit]:
         """Return the parts that hold: what rules may read of the message, whether or not they do."""

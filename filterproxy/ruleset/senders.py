@@ -97,6 +97,10 @@ _LOOKUPS: dict[str, Callable[[Facts, ListFile, bool], str | None]] = {
 }
 
 
+# What is known before the message.
+ENVELOPE = frozenset({"mail_from", "rcpt_to", "client", "client_name"})
+
+
 def vouched_for(facts: Facts, domain: str) -> bool:
     """Tell whether DMARC passed for the domain, or SPF or DKIM for a domain of the same registrable one."""
     for result in facts.transaction.methods():

@@ -13,7 +13,7 @@ from pathlib import Path
 from filterproxy.app.doctor.finding import Finding, Patient, Status, System
 from filterproxy.app.doctor.users import ENTER, READ, WRITE, User, find_user
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import MilterListener
+from filterproxy.config.models import MilterListener, PolicyListener
 
 _AREA = "listeners"
 _TIMEOUT = 2.0
@@ -31,9 +31,10 @@ async def examine_listeners(patient: Patient) -> Sequence[Finding]:
     names = [f"{item.type} {item.address}" for item in listeners]
     findings = list(_running(dict(zip(names, reasons, strict=True))))
     for listener in listeners:
-        if isinstance(listener, MilterListener) and listener.address.path:
+        if isinstance(listener, MilterListener | PolicyListener) and listener.address.path:
             path = (patient.loaded.base_dir / listener.address.path).absolute()
-            findings += await asyncio.to_thread(_milter_socket, path, patient.system)
+            setting = "smtpd_milters =" if isinstance(listener, MilterListener) else "check_policy_service"
+            findings += await asyncio.to_thread(_postfix_socket, path, patient.system, setting)
     return findings
 
 
@@ -68,14 +69,14 @@ async def _reach(address: SocketAddress) -> str:
     return ""
 
 
-def _milter_socket(path: Path, system: System) -> list[Finding]:
+def _postfix_socket(path: Path, system: System, setting: str) -> list[Finding]:
     """Say what keeps Postfix from a socket file; nothing when there is no Postfix here."""
     user = find_user(system.postfix_user)
     if user is None:
         return []
     if not path.parent.is_dir():
         return [Finding(_AREA, Status.PROBLEM, f"{path.parent} does not exist", f"make the folder for {path.name}")]
-    return [*_permissions(path, user), *_chroot(path, system)]
+    return [*_permissions(path, user), *_chroot(path, system, setting)]
 
 
 def _permissions(path: Path, user: User) -> Iterator[Finding]:
@@ -89,7 +90,7 @@ def _permissions(path: Path, user: User) -> Iterator[Finding]:
         elif not stat.S_ISSOCK(path.stat().st_mode):
             yield Finding(_AREA, Status.PROBLEM, f"{path} is no socket", "move it away: the filter does not remove it")
         elif not user.may(path, READ | WRITE):
-            text = f"{user.name} may not write to {path}, so Postfix cannot use the milter"
+            text = f"{user.name} may not write to {path}, so Postfix cannot use it"
             yield Finding(_AREA, Status.PROBLEM, text, _join_group(user, path))
         else:
             yield Finding(_AREA, Status.OK, f"{user.name} may use {path}")
@@ -110,7 +111,7 @@ def _join_group(user: User, path: Path) -> str:
     return f"run: adduser {user.name} {group}; then restart Postfix"
 
 
-def _chroot(path: Path, system: System) -> Iterator[Finding]:
+def _chroot(path: Path, system: System, setting: str) -> Iterator[Finding]:
     """Say when Postfix's smtpd is locked into its queue folder and the socket is elsewhere."""
     main, master = (_read(system.postfix_config / name) for name in ("main.cf", "master.cf"))
     if not master:
@@ -121,13 +122,13 @@ def _chroot(path: Path, system: System) -> Iterator[Finding]:
     if chrooted and not inside:
         text = f"Postfix's smtpd is locked into {queue} (chroot in master.cf) and cannot see {path}"
         place = "filterproxy/milter.sock"
-        advice = f"let the filter listen on unix:{queue}/{place} and write smtpd_milters = unix:{place} in main.cf"
+        advice = f"let the filter listen on unix:{queue}/{place} and write {setting} unix:{place} in main.cf"
         yield Finding(_AREA, Status.PROBLEM, text, advice)
         return
     known = f"unix:{path}" in main + master or (inside and f"unix:{path.relative_to(queue)}" in main + master)
     if not known:
         name = path.relative_to(queue) if inside and chrooted else path
-        advice = f"write smtpd_milters = unix:{name} in main.cf: docs/postfix.md"
+        advice = f"write {setting} unix:{name} in main.cf: docs/postfix.md"
         yield Finding(_AREA, Status.NOTE, f"Postfix's configuration does not name {path}", advice)
 
 

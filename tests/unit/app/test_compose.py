@@ -68,8 +68,11 @@ async def test_a_check_whose_failure_asks_for_a_soft_reject_is_known_to_the_poli
         assert opened.pipeline.policy.soft_reject_on_failure == {"gtube"}
 
 
+_POLICY = 'listeners: [{type: policy, address: "127.0.0.1:1", force_actions: {GTUEB: reject}}]'
+
+
 @pytest.mark.parametrize(
-    "key", ["scores: {GTUEB: 3}", "force_actions: {GTUEB: reject}", "profiles: {local: {scores: {GTUEB: 3}}}"]
+    "key", ["scores: {GTUEB: 3}", "force_actions: {GTUEB: reject}", "profiles: {local: {scores: {GTUEB: 3}}}", _POLICY]
 )
 async def test_a_symbol_that_nobody_declares_is_an_error_with_its_place(tmp_path: Path, key: str) -> None:
     path = write_config(tmp_path, f"{key}\nchecks: {{gtube: {{}}}}\n")

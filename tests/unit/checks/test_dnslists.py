@@ -683,3 +683,16 @@ async def test_a_listing_is_confirmed_once_a_minute_and_only_a_listing():
     for _ in range(3):
         assert await bench.inspect() == ["T_BL"]
     assert bench.resolver.asked.count(never) == 2
+
+
+async def test_what_is_known_before_the_message_is_looked_up_at_rcpt_already():
+    mixed, late = a_list(["client", "mail_from", "urls"]), a_list(["urls"], name="u", zone="urls.example")
+    bench = Bench(mixed, late, table={("5.113.0.203.bl.example", "A"): ["127.0.0.2"]})
+    transaction = make_transaction(MESSAGE, client="203.0.113.5", mail_from="x@sender.example")
+    transaction.message = None
+    results = await bench.check.inspect_envelope(transaction)
+    assert [result.name for result in results] == ["T_BL"]
+    assert bench.asked() == {"5.113.0.203.bl.example", "sender.example.bl.example"}
+    bench = Bench(late)
+    assert not await bench.check.inspect_envelope(transaction)
+    assert bench.asked() == set()

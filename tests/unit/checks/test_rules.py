@@ -143,3 +143,31 @@ def test_its_configuration():
     assert RulesConfig().files == ("rules/*.yml",)
     with pytest.raises(ValidationError):
         RulesConfig(files=[])
+
+
+EARLY = """
+rules:
+  - {name: CONTENT, match: {body: {regex: "x"}}}
+lists:
+  - {name: BY_SENDER, file: deny.txt, of: [header_from, mail_from]}
+  - {name: BY_AUTHOR, file: deny.txt, of: header_from}
+  - {name: BY_RCPT, file: deny.txt, of: rcpt_to}
+  - {name: FOR_SOME, file: deny.txt, of: mail_from, when: {rcpt_domain: {regex: "^(net|b)\\\\.example$"}}}
+  - {name: FROM_US, file: deny.txt, of: mail_from, when: {direction: outgoing}}
+"""
+
+
+async def test_lists_of_the_envelope_answer_before_the_message(tmp_path):
+    (tmp_path / "rules.yml").write_text(EARLY)
+    (tmp_path / "deny.txt").write_text("bad.example\n")
+    check = RulesCheck(RulesConfig(files=["rules.yml"]), make_context(site=make_site(base_dir=tmp_path)))
+
+    async def fired(mail_from, rcpt_to):
+        transaction = make_transaction(b"", mail_from=mail_from, rcpt_to=[rcpt_to])
+        transaction.message = None
+        return [(result.name, result.options) for result in await check.inspect_envelope(transaction)]
+
+    listed = ("x@bad.example",)
+    assert await fired("x@bad.example", "a@else.example") == [("BY_SENDER", listed)]
+    assert await fired("x@bad.example", "a@b.example") == [("BY_SENDER", listed), ("FOR_SOME", listed)]
+    assert await fired("x@good.example", "x@bad.example") == [("BY_RCPT", listed)]

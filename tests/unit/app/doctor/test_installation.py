@@ -110,7 +110,7 @@ async def test_a_socket_that_postfix_may_use(open_folder, dns):
 
 async def test_a_socket_that_postfix_may_not_use(open_folder, dns):
     (told,) = await with_socket(open_folder, dns, 0o600)
-    assert told == f"problem: nobody may not write to {open_folder}/milter.sock, so Postfix cannot use the milter"
+    assert told == f"problem: nobody may not write to {open_folder}/milter.sock, so Postfix cannot use it"
     inner = open_folder / "closed"
     inner.mkdir(mode=0o700)
     (told,) = await with_socket(inner, dns, 0o666)
