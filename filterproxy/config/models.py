@@ -241,7 +241,7 @@ class SpamdLimits(Model):
 
 
 class SpamdListener(Model):
-    """SpamAssassin's spamd protocol, for spamc, spampd, Exim, Haraka and others; keep it on loopback."""
+    """SpamAssassin's spamd protocol, for spamc, spamass-milter, Exim, Haraka and others; keep it on loopback."""
 
     type: Literal["spamd"] = Field(description="spamd's protocol.")
     address: Address = Field(description="Where to listen; spamc asks port 783 unless told otherwise.")

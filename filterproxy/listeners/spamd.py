@@ -1,4 +1,4 @@
-"""The spamd listener: the clients of SpamAssassin's daemon (spamc, spampd, Exim, Haraka, …) as they are.
+"""The spamd listener: the clients of SpamAssassin's daemon (spamc, spamass-milter, Exim, Haraka, …) as they are.
 
 The rule: a message gets a verdict and is never lost here, for it stays with the client: whatever we cannot answer is an
 error of the protocol, which those clients pass mail unmarked or put it off on.

@@ -8,7 +8,7 @@ the client closes its sending side. A wrong length is a protocol error and never
 | command | a line `VERB SPAMC/1.x` | headers, done for PING |
 | headers | `Name: value` lines | headers |
 | headers | an empty line | body, done when no message follows the verb |
-| body | as many octets as announced | done |
+| body | as many octets as announced, and perhaps a line end | done |
 | body, no length | the end of the stream | done |
 """
 
@@ -162,9 +162,10 @@ class RequestReader:
             raise BadRequestError("the message is too large", Status.UNAVAILABLE)
         if self._length is None or len(self._buffer) < self._length:
             return None
-        if len(self._buffer) > self._length:
+        # SpamAssassin's own Perl client sends a line end that it does not count.
+        if not b"\r\n".startswith(self._buffer[self._length :]):
             raise BadRequestError(f"Content-Length mismatch: expected {self._length} octets, got more")
-        return self._request(bytes(self._buffer))
+        return self._request(bytes(self._buffer[: self._length]))
 
     def _request(self, message: bytes) -> Request:
         assert self._verb is not None

@@ -22,6 +22,17 @@ HAM, SPAM = message("wanted").replace(b"\r\n", b"\n"), gtube("unwanted").replace
 REFUSED = 74
 
 
+_PERL = """
+use Mail::SpamAssassin::Client;
+my $client = Mail::SpamAssassin::Client->new({ host => '127.0.0.1', port => shift @ARGV });
+my $mail = do { local $/; <STDIN> };
+my $result = $client->process($mail);
+my @learned = map { $client->learn($mail, $_) ? 1 : 0 } (0, 0, 1, 2);
+print join("|", $client->ping ? 1 : 0, $result->{isspam}, $result->{score}, $result->{threshold}, "@learned"), "\\n";
+print $result->{message};
+"""
+
+
 class Daemon:
     """A running spamd listener and spamc to ask it."""
 
@@ -134,3 +145,13 @@ def test_a_unix_socket_and_a_client_that_stalls(filterproxy_server: Any, system_
         stalled.sendall(b"CHECK SPAMC/1.2\r\nContent-length: 100\r\n\r\nSubject")
         assert stalled.recv(1000) == b"SPAMD/1.0 79 Timeout: no complete request in time\r\n"
     wait_until(lambda: "time-out in a request" in server.log(), "the log says so", state=server.log)
+
+
+@pytest.mark.parametrize(("mail", "verdict"), [(HAM, b"1|False|0|6|"), (SPAM, b"1|True|1000|6|")])
+def test_spamassassins_own_module(start: Callable[..., Daemon], mail: bytes, verdict: bytes) -> None:
+    daemon = start(allow_tell=True)
+    command = ["perl", "-e", _PERL, str(daemon.port)]
+    done = subprocess.run(command, input=mail, capture_output=True, timeout=60, check=True)
+    told, _, message_back = done.stdout.partition(b"\n")
+    assert told == verdict + b"1 0 1 1", done.stderr  # learned, known already, corrected, forgotten
+    assert message_back.endswith(mail) and b"X-Spam-Status: " in message_back

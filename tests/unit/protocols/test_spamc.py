@@ -38,6 +38,7 @@ def read(octets: bytes, *, step: int = 0, limit: int = 10_000, end: bool = True)
     ("octets", "request_"),
     [
         (b"CHECK SPAMC/1.2\r\nContent-length: 17\r\n\r\n" + MAIL, Request(Verb.CHECK, message=MAIL)),
+        (b"CHECK SPAMC/1.3\r\nContent-length: 17\r\n\r\n" + MAIL + b"\r\n", Request(Verb.CHECK, (1, 3), message=MAIL)),
         (b"PROCESS SPAMC/1.5\nUser: joe\n\n" + MAIL, Request(Verb.PROCESS, (1, 5), "joe", MAIL)),
         (b"symbols SPAMC/1.3\r\ncontent-LENGTH : 0\r\n\r\n", Request(Verb.SYMBOLS, (1, 3))),
         (b"PING SPAMC/1.5\r\n", Request(Verb.PING, (1, 5))),
@@ -64,6 +65,8 @@ def test_requests(octets: bytes, request_: Request, step: int) -> None:
         (b"CHECK SPAMC/1.2\r\nContent-length: -1\r\n\r\n", Status.PROTOCOL),
         ("CHECK SPAMC/1.2\r\nContent-length: ²\r\n\r\n".encode(), Status.PROTOCOL),
         (b"CHECK SPAMC/1.2\r\nContent-length: 5\r\n\r\n" + MAIL, Status.PROTOCOL),
+        (b"CHECK SPAMC/1.2\r\nContent-length: 17\r\n\r\n" + MAIL + b"\n", Status.PROTOCOL),
+        (b"CHECK SPAMC/1.2\r\nContent-length: 17\r\n\r\n" + MAIL + b"\r\n\r\n", Status.PROTOCOL),
         (b"CHECK SPAMC/1.2\r\nContent-length: 50\r\n\r\n" + MAIL, Status.PROTOCOL),
         (b"CHECK SPAMC/1.2\r\nContent-length: 10001\r\n\r\n", Status.UNAVAILABLE),
         (b"CHECK SPAMC/1.2\r\n\r\n" + b"x" * 10_001, Status.UNAVAILABLE),
