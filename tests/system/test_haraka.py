@@ -35,7 +35,7 @@ class Site:
 
     def send(self, raw: bytes) -> Sent:
         """Send as a client elsewhere."""
-        return send(self.haraka.port, raw, xclient=CLIENT)
+        return send(self.haraka.port, raw, to=("alice@example.net", "bob@example.net"), xclient=CLIENT)
 
     def refused(self, raw: bytes) -> tuple[int, str]:
         """Return the reply to a message that must not be taken."""
@@ -104,7 +104,7 @@ def test_rspamd_verdicts(start: Callable[..., Site]) -> None:
     assert code == 550 and text.startswith("Message rejected: ")
     log = site.server.wait_for_log("listener=http", count=5, deadline=MINUTE)
     assert "client=mail.example.org[192.0.2.1] helo=<client.example.org>" in log
-    assert log.count("from=<sender@example.org> to=<alice@example.net>") == 5
+    assert log.count("from=<sender@example.org> to=<alice@example.net>,<bob@example.net> nrcpt=2 ") == 5
 
 
 @pytest.mark.parametrize("defer", ["true", "false"])

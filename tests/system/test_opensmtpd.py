@@ -29,13 +29,13 @@ class Site:
 
     def refused(self, raw: bytes) -> tuple[int, str]:
         """Return the reply to a message that must not be taken."""
-        sent = send(self.opensmtpd.port, raw)
+        sent = send(self.opensmtpd.port, raw, to=("alice@example.net", "bob@example.net"))
         assert sent.code >= 400, sent
         return sent.code, sent.text
 
     def delivered(self, raw: bytes, marker: str) -> bytes:
         """Return the header section of the message as it was delivered."""
-        sent = send(self.opensmtpd.port, raw)
+        sent = send(self.opensmtpd.port, raw, to=("alice@example.net", "bob@example.net"))
         assert sent.code == 250, sent
         return header_lines(self.postfix.wait_for_message(f"<{marker}@example.org>".encode(), deadline=MINUTE))
 
@@ -74,7 +74,7 @@ def test_verdicts(start: Callable[..., Site]) -> None:
     assert code == 550 and text.startswith("Message rejected: ")
     log = site.server.wait_for_log("listener=http", count=5, deadline=MINUTE)
     assert log.count("[127.0.0.1] helo=<client.example.org>") == 5
-    assert log.count("from=<sender@example.org> to=<alice@example.net>") == 5
+    assert log.count("from=<sender@example.org> to=<alice@example.net>,<bob@example.net> nrcpt=2 ") == 5
 
 
 def test_too_much_and_nobody_there(start: Callable[..., Site]) -> None:
