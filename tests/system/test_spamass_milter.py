@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.messages import GTUBE, gtube, header_lines, message
+from tests.system.messages import BODY, BY_SUBJECT, GTUBE, as_delivered, body_of, gtube, header_lines, message
 from tests.system.postfix import Postfix
 from tests.system.senders import send
 from tests.system.server import FilterproxyServer
@@ -77,11 +77,14 @@ def test_good_mail_and_spam(start: Callable[..., Chain]) -> None:
     assert "action=add_header" in log
 
 
-def test_spam_is_refused_from_its_own_threshold_on(start: Callable[..., Chain]) -> None:
-    chain = start("-r", "15")
+def test_spam_is_refused_from_its_own_threshold_on(start: Callable[..., Chain], system_dir: Path) -> None:
+    (system_dir / "words.yml").write_text(BY_SUBJECT)
+    chain = start("-r", "15", checks={"gtube": {}, "rules": {"files": [str(system_dir / "words.yml")]}})
     sent = send(chain.postfix.port, gtube("refused"))
     assert (sent.code, sent.text) == (550, "5.7.1 Blocked by SpamAssassin"), chain.server.log()
-    chain.delivered(message("good"), "good")
+    renamed = chain.delivered(message("renamed", subject="new name"), "renamed")
+    assert b"\nSubject: ***SPAM*** new name\n" in header_lines(renamed)
+    assert body_of(renamed) == as_delivered(BODY)
 
 
 def test_what_is_too_large_is_delivered_unmarked(start: Callable[..., Chain]) -> None:
