@@ -41,6 +41,7 @@ class ArcCheck(Check[ArcConfig]):
     """Validates the chain with dkimpy; keys come through our resolver."""
 
     name = "arc"
+    immediate = True
     symbols = (*_SYMBOLS.values(), _TRUSTED)
     config_type = ArcConfig
     stage = Stage.MESSAGE

@@ -75,6 +75,7 @@ class BayesCheck(LearningCheck[BayesConfig]):
     """Fires BAYES_SPAM or BAYES_HAM with a weight by probability and evidence, else BAYES_UNSURE."""
 
     name = "bayes"
+    immediate = True
     symbols = (
         Symbol("BAYES_SPAM", 5.1, "The classifier takes the message for spam"),
         Symbol("BAYES_HAM", -3.0, "The classifier takes the message for ham"),

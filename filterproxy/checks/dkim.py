@@ -37,6 +37,7 @@ class DkimCheck(Check[DkimConfig]):
     """Verifies with dkimpy and OpenSSL; keys come through our resolver."""
 
     name = "dkim"
+    immediate = True
     symbols = (*_SYMBOLS.values(), _NONE, _LIMIT)
     config_type = DkimConfig
     stage = Stage.MESSAGE

@@ -79,6 +79,7 @@ class DmarcCheck(Check[DmarcConfig]):
     """
 
     name = "dmarc"
+    immediate = True
     symbols = (_PASS, _NA, _TEMPERROR, _PERMERROR, _FORGIVEN, *_FAILED.values())
     config_type = DmarcConfig
     stage = Stage.MESSAGE

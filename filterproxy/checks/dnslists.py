@@ -87,6 +87,7 @@ class DnsListsCheck(Check[DnsListsConfig]):
     """Asks every list for everything it is configured for, at once. docs/dns-lists.md says how lists are chosen."""
 
     name = "dnslists"
+    immediate = True
     symbols = (UNAVAILABLE, LIMITED)
     config_type = DnsListsConfig
     after = frozenset(_AFTER.values())

@@ -24,6 +24,7 @@ class GtubeCheck(Check[CheckConfig]):
     """Fires for the GTUBE string and asks for a reject, unless the configuration forces something else."""
 
     name = "gtube"
+    immediate = True
     symbols = (Symbol("GTUBE", 1000.0, "The message holds the GTUBE test string"),)
 
     def forced_actions(self) -> Mapping[str, Action]:

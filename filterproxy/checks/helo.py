@@ -43,6 +43,7 @@ class HeloCheck(Check[HeloConfig]):
     """Syntax, address literals, our own names, existence."""
 
     name = "helo"
+    immediate = True
     symbols = (_BARE_IP, _LITERAL, _LITERAL_MISMATCH, _MATCH, _NOT_FOUND, _NOT_FQDN, _SYNTAX, _TEMPERROR, _US)
     config_type = HeloConfig
     stage = Stage.HELO

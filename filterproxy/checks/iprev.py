@@ -36,6 +36,7 @@ class IprevCheck(Check[IprevConfig]):
     """Forward-confirmed reverse DNS of the client."""
 
     name = "iprev"
+    immediate = True
     symbols = tuple(_SYMBOLS.values())
     config_type = IprevConfig
     stage = Stage.CONNECT

@@ -39,6 +39,7 @@ class OwnDomainCheck(Check[OwnDomainConfig]):
     """
 
     name = "own_domain"
+    immediate = True
     symbols = (_FROM, _ENVELOPE)
     config_type = OwnDomainConfig
     stage = Stage.MESSAGE

@@ -63,6 +63,7 @@ class RulesCheck(Check[RulesConfig]):
     """Fires the symbols of the rules that match. It runs after authentication, which allow lists rely on."""
 
     name = "rules"
+    immediate = True
     symbols = (TIME_LIMIT,)
     config_type = RulesConfig
     after = frozenset({"spf", "dkim", "dmarc", "arc"})

@@ -53,6 +53,7 @@ class SpfCheck(Check[SpfConfig]):
     """MAIL FROM identity, or HELO for the null sender (RFC 7208 section 2.4); HELO besides (section 2.3)."""
 
     name = "spf"
+    immediate = True
     symbols = (*_SYMBOLS.values(), *_HELO_SYMBOLS.values())
     config_type = SpfConfig
     stage = Stage.MAIL

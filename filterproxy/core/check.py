@@ -74,6 +74,9 @@ class Check(ABC, Generic[ConfigT]):
     """One independent opinion on a transaction: it reports evidence and never decides.
 
     A check keeps no per-message state on itself: `inspect` runs for many transactions at once.
+
+    `immediate`: until it first waits, `inspect` asks nothing of its asyncio task (`asyncio.timeout`, `TaskGroup`,
+    `current_task`), so it is begun without one, and needs none when it does not wait at all.
     """
 
     name: ClassVar[str]
@@ -81,6 +84,7 @@ class Check(ABC, Generic[ConfigT]):
     config_type: ClassVar[type[CheckConfig]] = CheckConfig
     stage: ClassVar[Stage] = Stage.MESSAGE
     after: ClassVar[frozenset[str]] = frozenset()
+    immediate: ClassVar[bool] = False
 
     def __init__(self, config: ConfigT, context: CheckContext) -> None:
         self.config = config

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Coroutine, Generator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -26,33 +26,37 @@ class StepOverrun(Exception):
 
 
 class _Alarm:
-    """The process's one interval timer: ticks while any guarded coroutine is alive.
+    """The process's one interval timer: ticks while guarded steps are taken.
 
-    It stops itself at the first tick without one, so that a busy filter does not arm it anew for every check.
+    It stops itself at the first tick between steps, so that a busy filter does not arm it anew for every check.
     """
 
     def __init__(self) -> None:
-        self._alive = 0
         self._installed = False
         self._ticking = False
-        self.step_began = 0.0
-        self.limit = 0.0
+        self._began = 0.0
+        self._limit = 0.0
 
-    def acquire(self, limit: float) -> None:
-        if not self._installed:
-            self._install()
-        self._alive += 1
+    def begin(self, limit: float) -> None:
+        """Watch the step that begins now."""
+        self._limit, self._began = limit, time.monotonic()
         if not self._ticking:
-            self._ticking = True
-            signal.setitimer(signal.ITIMER_REAL, limit / _TICKS_A_LIMIT, limit / _TICKS_A_LIMIT)
+            self._tick(limit / _TICKS_A_LIMIT)
 
-    def release(self) -> None:
-        self._alive -= 1
+    def end(self) -> None:
+        """Watch no more: the step is over."""
+        self._began = 0.0
 
     def stop(self) -> None:
-        """Disarm the timer; the next guarded coroutine arms it again."""
+        """Disarm the timer; the next guarded step arms it again."""
         self._ticking = False
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _tick(self, seconds: float) -> None:
+        if not self._installed:
+            self._install()
+        self._ticking = True
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
     def _install(self) -> None:
         signal.signal(signal.SIGALRM, self._on_tick)
@@ -63,10 +67,10 @@ class _Alarm:
         self._installed = True
 
     def _on_tick(self, _signum: int, _frame: FrameType | None) -> None:
-        if self._alive == 0:
+        if not self._began:
             self.stop()
-        elif self.step_began and time.monotonic() - self.step_began > self.limit:
-            raise StepOverrun(f"held the event loop for more than {self.limit:g} s")
+        elif time.monotonic() - self._began > self._limit:
+            raise StepOverrun(f"held the event loop for more than {self._limit:g} s")
 
 
 _ALARM = _Alarm()
@@ -78,39 +82,50 @@ class StepGuard:
     def __init__(self, limit: float) -> None:
         self._limit = limit
 
-    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return the coroutine's result; raise StepOverrun inside it (and from here) when a step takes too long."""
-        if self._limit <= 0 or threading.current_thread() is not threading.main_thread():
-            return await coroutine
-        _ALARM.acquire(self._limit)
-        try:
-            result: T = await _Stepped(coroutine, self._limit)
-        finally:
-            _ALARM.release()
-        return result
+    def guarded(self, coroutine: Coroutine[Any, Any, T]) -> Guarded[T]:
+        """Return what steps the coroutine; StepOverrun is raised inside it, and from there, when a step is too long."""
+        watched = self._limit > 0 and threading.current_thread() is threading.main_thread()
+        return Guarded(coroutine, self._limit if watched else 0.0)
 
 
-class _Stepped:
-    """An awaitable that drives a coroutine step by step and says when each step began."""
+class Guarded(Generic[T]):
+    """An awaitable that drives a coroutine step by step; its first step may be taken ahead, outside any task."""
 
-    __slots__ = ("_coroutine", "_limit")
+    __slots__ = ("_begun", "_coroutine", "_limit", "_waiting_for", "ended", "result")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], limit: float) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], limit: float) -> None:
         self._coroutine = coroutine
         self._limit = limit
+        self._waiting_for: Any = None
+        self._begun = self.ended = False
+        self.result: T
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            _ALARM.limit, _ALARM.step_began = self._limit, time.monotonic()
+    def begin(self) -> bool:
+        """Take the first step; tell whether it was the last, `result` is then there. Raises what the coroutine does."""
+        self._begun = True
+        self._waiting_for = self._step(None, None)
+        return self.ended
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Drive the coroutine to its end."""
+        if not self._begun:
+            self.begin()
+        while not self.ended:
             try:
-                waiting_for = self._coroutine.send(value) if error is None else self._coroutine.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                _ALARM.step_began = 0.0
-            try:
-                value, error = (yield waiting_for), None
+                value, error = (yield self._waiting_for), None
             except BaseException as raised:  # noqa: BLE001 - cancellation too belongs to the guarded coroutine
-                error = raised
+                value, error = None, raised
+            self._waiting_for = self._step(value, error)
+        return self.result
+
+    def _step(self, value: Any, error: BaseException | None) -> Any:
+        """Return what the coroutine waits for after the step."""
+        if self._limit:
+            _ALARM.begin(self._limit)
+        try:
+            return self._coroutine.send(value) if error is None else self._coroutine.throw(error)
+        except StopIteration as stop:
+            self.ended, self.result = True, stop.value
+            return None
+        finally:
+            _ALARM.end()

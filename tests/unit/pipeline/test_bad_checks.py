@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from filterproxy.core.action import Action
-from filterproxy.core.check import CheckConfig
+from filterproxy.core.check import Check, CheckConfig
 from filterproxy.core.outcome import Status
 from filterproxy.pipeline import Delivery
 from filterproxy.testing import make_transaction
@@ -18,6 +18,12 @@ from tests.unit.pipeline.helpers import make_pipeline
 
 RAW = b"Subject: x\r\n\r\nbody\r\n"
 SHORT = CheckConfig(timeout=0.2)
+
+
+@pytest.fixture(params=[False, True], ids=["in a task", "at once"], autouse=True)
+def immediate(request, monkeypatch):
+    """Whether checks begin in a task of their own."""
+    monkeypatch.setattr(Check, "immediate", request.param)
 
 
 async def outcomes_of(*types, **options):
@@ -135,7 +141,8 @@ def test_the_timer_never_outlives_the_program():
         "class Slow:\n"
         "    def __del__(self): time.sleep(0.2)\n"
         "async def nothing(): return None\n"
-        "asyncio.run(StepGuard(0.04).run(nothing()))\n"
+        "async def main(): await StepGuard(0.04).guarded(nothing())\n"
+        "asyncio.run(main())\n"
         "import sys; sys.slow = Slow()\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
