@@ -5,6 +5,7 @@ The rule: nothing else in the program makes these objects, and everything they n
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -92,6 +93,16 @@ class _ConfigTypes(Mapping[str, type[CheckConfig]]):
 
     def __len__(self) -> int:
         return len(self._types)
+
+
+def load_ahead(loaded: Loaded) -> None:
+    """Load, before processes are forked, what they can share: it is in memory once, and takes its time once."""
+    for config in loaded.checks.values():
+        with suppress(ConfigError):  # the check says it when a process starts
+            config.load_ahead(loaded.base_dir)
+    # A garbage collector would write to, and so copy, the pages that a process shares with the others.
+    gc.collect()
+    gc.freeze()
 
 
 def make_site(loaded: Loaded, *, offline: bool = False) -> Site:

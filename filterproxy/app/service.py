@@ -5,7 +5,6 @@ The rule: whatever can be wrong is found in this order and before anything is an
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -15,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from filterproxy import __version__
-from filterproxy.app.compose import OpenResolver
+from filterproxy.app.compose import OpenResolver, load_ahead
 from filterproxy.app.errors import StartError
 from filterproxy.app.inherited import InheritedSockets
 from filterproxy.app.next_hops import check_next_hops
@@ -24,7 +23,6 @@ from filterproxy.app.sockets import BoundListener, bind_all, close_all
 from filterproxy.app.supervisor import Hooks, Supervisor
 from filterproxy.app.worker import WorkerSetup, run_worker
 from filterproxy.config.loader import Loaded
-from filterproxy.core.errors import ConfigError
 from filterproxy.observability.maillog import MailLog, open_maillog
 from filterproxy.observability.metrics import Metrics, prepare_multiprocess
 from filterproxy.services.clock import SystemClock
@@ -82,19 +80,9 @@ def _supervise(
     addresses = ",".join(f"{item.config.type}={item.config.address}" for item in bound)
     source = loaded.path or "defaults"
     log.info("start", f"version={__version__} workers={workers} configuration={source} listeners={addresses}")
-    _load_ahead(loaded)
-    # The garbage collector of a worker would write to, and so copy, the pages that it shares with the others.
-    gc.collect()
-    gc.freeze()
+    load_ahead(loaded)
     Supervisor(loaded, workers, hooks, log=log, metrics=Metrics(), clock=SystemClock()).run()
     log.info("stop", "done")
-
-
-def _load_ahead(loaded: Loaded) -> None:
-    """Let each check load what the workers can share: what is in memory before a fork is there once."""
-    for config in loaded.checks.values():
-        with suppress(ConfigError):  # the check says it when a worker starts
-            config.load_ahead(loaded.base_dir)
 
 
 def _metrics_folder() -> tempfile.TemporaryDirectory[str]:

@@ -26,6 +26,7 @@ import typer
 from filterproxy.cli.exit_status import ExitStatus
 from filterproxy.cli.faults import explain_faults
 from filterproxy.cli.scanning import Sender, scan_one
+from filterproxy.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from filterproxy.app.compose import OpenPipeline
@@ -67,6 +68,10 @@ def processes() -> int:
 
 def scan_in_processes(job: ScanJob, items: Iterable[CorpusItem], count: int) -> int:
     """Print the results of all messages in their order; return the exit status."""
+    from filterproxy.app.compose import load_ahead, load_config
+
+    with suppress(ConfigError):  # the first process says it
+        load_ahead(load_config(job.config))
     started: list[_Process] = []
     try:
         for number in range(count):
