@@ -22,6 +22,7 @@ from filterproxy.app.errors import fault_lines
 from filterproxy.app.loop_watch import LoopWatch, run_watched
 from filterproxy.app.next_hops import check_next_hops
 from filterproxy.app.serving import Listener, make_listener
+from filterproxy.app.site_models import SiteModels
 from filterproxy.app.sockets import BoundListener
 from filterproxy.config import models
 from filterproxy.config.endpoints import all_providers
@@ -144,6 +145,7 @@ class Worker:
             providers,
             self._current.services.resolver,
             self._store,
+            SiteModels(self._current.loaded),
         )
         for bound in self._setup.bound:
             listener = make_listener(
@@ -242,6 +244,7 @@ class Worker:
         gc.unfreeze()  # the old generation goes when nobody uses it any more
         old, self._current, self._prepared = self._current, prepared.generation, None
         self._context.site, self._context.resolver = prepared.context.site, prepared.context.resolver
+        self._context.models = prepared.context.models
         self._context.providers = prepared.context.providers
         self._log.reopen()
         for bound, use in prepared.listeners:

@@ -19,6 +19,7 @@ from filterproxy.cli.reading import ManyPaths
 from filterproxy.cli.run import run
 from filterproxy.cli.scan import scan
 from filterproxy.cli.test_delivery import test_delivery
+from filterproxy.cli.token import token
 from filterproxy.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A spam filter in front of a real mail server.")
@@ -37,6 +38,7 @@ app.command()(evaluate)
 app.command(cls=ManyPaths)(train)
 app.command()(learn)
 app.command()(forget)
+app.command()(token)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +27,7 @@ _SHOWN = 20
 @app.command("list")
 def list_models(config: ConfigOption = None) -> None:
     """List the models beside the configuration and the shipped one; a star marks the one in use."""
+    from filterproxy.app.site_models import model_folders
     from filterproxy.classifier.any_model import load_any
     from filterproxy.cli.faults import explain_faults
     from filterproxy.cli.site import selection_of
@@ -36,7 +36,7 @@ def list_models(config: ConfigOption = None) -> None:
     with explain_faults():
         selection, loaded = selection_of(config)
         current = selection.current()
-        folders = {*_folders(loaded), selection.configured, current}
+        folders = {*model_folders(loaded.base_dir), selection.configured, current}
         for folder in sorted(folders, key=lambda path: (path.name, str(path))):
             mark = "*" if folder == current else " "
             try:
@@ -117,21 +117,11 @@ def rollback(config: ConfigOption = None) -> None:
     sys.stdout.write(f"using {folder}\n")
 
 
-def _folders(loaded: Loaded) -> Iterator[Path]:
-    """Yield the folders that hold a model file: beside the configuration, and the shipped one."""
-    from filterproxy.classifier.model_file import FILE_NAME
-    from filterproxy.config.paths import resolve_data
-
-    for file in (loaded.base_dir / "models").glob(f"*/{FILE_NAME}"):
-        yield file.parent.absolute()
-    shipped = resolve_data("models/default", loaded.base_dir).absolute()
-    if (shipped / FILE_NAME).exists():
-        yield shipped
-
-
 def _find(name: str, loaded: Loaded) -> Path:
     """Return the folder of a model by its name, or by its path."""
-    for folder in _folders(loaded):
+    from filterproxy.app.site_models import model_folders
+
+    for folder in model_folders(loaded.base_dir):
         if folder.name == name:
             return folder
     return Path(name).absolute()

@@ -274,6 +274,32 @@ class HttpLimits(Model):
     password_failure_window: Seconds = Field(60.0, gt=0, description="In what time they count, and how long 429 lasts.")
 
 
+def _sha256(value: str) -> str:
+    # As text of our own, as above.
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("is no SHA-256 in hexadecimal; `filterproxy token` makes a token and its hash")
+    return value
+
+
+class ApiToken(Model):
+    """A token of the JSON API; only its hash is kept. `filterproxy token` makes one."""
+
+    name: str = Field(min_length=1, max_length=64, description="Whose it is; for people alone.")
+    sha256: Annotated[str, AfterValidator(_sha256)] = Field(description="The token's SHA-256 in hexadecimal.")
+    scopes: frozenset[Literal["scan", "read", "write"]] = Field(
+        min_length=1,
+        description="`scan`: scan messages; `read`: history, symbols, rules, models; `write`: learn, choose a model.",
+    )
+
+
+class ApiSettings(Model):
+    """The JSON API under /api/v1."""
+
+    tokens: tuple[ApiToken, ...] = Field((), description="Who may ask, besides clients in trusted_networks.")
+    trusted: bool = Field(True, description="Clients in trusted_networks and on a unix socket need no token.")
+    requests: int = Field(32, ge=1, description="Messages that a worker scans or learns at once; more get 503.")
+
+
 class HttpListener(Model):
     """rspamd's HTTP protocol, for rspamc, Exim, Haraka, OpenSMTPD and others; health and metrics."""
 
@@ -285,6 +311,7 @@ class HttpListener(Model):
     enable_password: Argon2Hash | None = Field(
         None, description="Argon2 hash of the password that also allows to learn and to reset statistics."
     )
+    api: ApiSettings = Field(ApiSettings(), description="Who may use the JSON API, see api.md.")
     headers: Literal["spamassassin", "rspamd"] = Field("rspamd", description="Which header fields clients are to add.")
     compat: SymbolNames = COMPAT
     limits: HttpLimits = Field(HttpLimits(), description="Limits of this listener.")

@@ -105,6 +105,31 @@ class NoMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model of the classifier: its examples, when it was made, and why it cannot be used (empty when it can)."""
+
+    name: str
+    in_use: bool
+    spam: int = 0
+    ham: int = 0
+    created: str = ""
+    problem: str = ""
+
+
+class Models(Protocol):
+    """The classifier's models of a site; reads and writes files: call it in a thread."""
+
+    def known(self) -> list[KnownModel]:
+        """Return every model; raise FilterproxyError."""
+
+    def use(self, name: str) -> str | None:
+        """Use another of them; return its name, None when there is none. Raises FilterproxyError."""
+
+    def rollback(self) -> str | None:
+        """Go back to the one before; return its name, None when there is none. Raises FilterproxyError."""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What the administrator said about this site.
 

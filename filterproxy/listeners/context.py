@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from filterproxy.config.endpoints import Providers, builtin_providers
-from filterproxy.core.ports import Clock, Resolver, Site
+from filterproxy.core.ports import Clock, Models, Resolver, Site
 from filterproxy.observability.maillog import MailLog
 from filterproxy.observability.metrics import Metrics
 from filterproxy.services.store.history import HistoryReader
@@ -15,7 +15,7 @@ from filterproxy.services.store.history import HistoryReader
 class ListenerContext:
     """The site's facts, the log, the metrics and the clock, shared by all listeners of a worker.
 
-    A reload replaces `site` and `resolver`: take them anew for each session.
+    A reload replaces `site`, `resolver` and `models`: take them anew for each session.
     """
 
     site: Site
@@ -25,3 +25,4 @@ class ListenerContext:
     providers: Providers = field(default_factory=builtin_providers)
     resolver: Resolver | None = None
     history: HistoryReader | None = None
+    models: Models | None = None

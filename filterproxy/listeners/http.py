@@ -9,6 +9,7 @@ The rule: one table says what is served and who may ask (http_access.py says who
 | /symbols, /auth, /stat, /counters, /history, /actions, /errors | GET | read |
 | /learnspam, /learnham | POST | write |
 | /statreset | GET, POST | write |
+| /api/v1/… | see api.py | |
 | anything else | 404, another method 405, both as JSON | |
 """
 
@@ -22,9 +23,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.listeners.api import PREFIX, make_api
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http_access import Access
 from filterproxy.listeners.http_scan import LISTENER, HttpShared, ScanRoutes, answer
@@ -99,7 +101,8 @@ def make_app(shared: HttpShared, serving: Callable[[], bool]) -> Starlette:
         context.log.internal_error("http", error)
         return JSONResponse({"error": "Internal Server Error"}, status_code=500)
 
-    routes = [*_open_routes(context, serving), *_rspamd_routes(shared)]
+    api = Mount(PREFIX, app=make_api(shared, serving))
+    routes = [api, *_open_routes(context, serving), *_rspamd_routes(shared)]
     handlers = {RefusedRequestError: refused, HTTPException: failed, Exception: failed}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False

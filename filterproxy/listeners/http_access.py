@@ -59,7 +59,7 @@ class Access:
             return
         if not password:
             raise RefusedRequestError(401, "unauthorized: a password is needed, or a client in trusted_networks")
-        right = await self._right_of(_client_network(request), password)
+        right = await self._right_of(client_network(request), password)
         if right is Right.NONE:
             raise RefusedRequestError(401, "unauthorized: wrong password")
         if right < wanted:
@@ -78,10 +78,10 @@ class Access:
         if digest in self._right:
             return self._right[digest]
         async with self._turn:
-            self._refuse_guessing(client)
+            self.refuse_guessing(client)
             right = await asyncio.to_thread(self._check, password)
             if right is Right.NONE:
-                self._count_failure(client)
+                self.count_failure(client)
             else:
                 self._right[digest] = right
         self._context.metrics.authenticated(ok=right is not Right.NONE)
@@ -98,13 +98,15 @@ class Access:
                 continue
         return Right.NONE
 
-    def _refuse_guessing(self, client: str) -> None:
+    def refuse_guessing(self, client: str) -> None:
+        """Raise RefusedRequestError for a client that gave too many wrong passwords or tokens."""
         since, count = self._failures.get(client, (0.0, 0))
         left = since + self._limits.password_failure_window - self._context.clock.monotonic()
         if count >= self._limits.password_failures and left > 0:
-            raise RefusedRequestError(429, "too many wrong passwords; try again later")
+            raise RefusedRequestError(429, "too many wrong passwords or tokens; try again later")
 
-    def _count_failure(self, client: str) -> None:
+    def count_failure(self, client: str) -> None:
+        """Count a wrong password or token."""
         now = self._context.clock.monotonic()
         since, count = self._failures.pop(client, (now, 0))
         if now - since > self._limits.password_failure_window:
@@ -113,7 +115,7 @@ class Access:
         if len(self._failures) > _MOST_CLIENTS:
             self._failures.popitem(last=False)
         if count + 1 == self._limits.password_failures:
-            self._context.log.warning("http", f"too many wrong passwords from {client}: refused for a while")
+            self._context.log.warning("http", f"too many wrong passwords or tokens from {client}: refused for a while")
 
 
 def is_trusted(request: Request, site: Site) -> bool:
@@ -144,7 +146,7 @@ def _is_rebound(request: Request) -> bool:
     return False
 
 
-def _client_network(request: Request) -> str:
+def client_network(request: Request) -> str:
     """Return what failures are counted by: an IPv4 address or an IPv6 /64."""
     host = request.client.host if request.client else "unix"
     try:

@@ -26,7 +26,7 @@ from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http_access import Access, Right, password_of
 from filterproxy.listeners.http_body import decompress, discard_body, read_body
 from filterproxy.listeners.session_id import new_session_id
-from filterproxy.pipeline import Delivery, Pipeline, Verdict
+from filterproxy.pipeline import Delivery, HeaderEdits, Pipeline, Verdict
 from filterproxy.pipeline.symbol_names import Compat, declared, translate
 from filterproxy.protocols import rspamd_http
 from filterproxy.protocols.rspamd_http import RefusedRequestError, Scanned, ScanRequest
@@ -183,17 +183,20 @@ class ScanRoutes:
         return raw
 
 
+def rewritten_subject(edits: HeaderEdits) -> str | None:
+    """Return the new subject on one line, as a header has it."""
+    changed = [value for name, _, value in edits.change if name == "Subject"]
+    changed += [value for name, value in edits.insert if name == "Subject"]
+    return " ".join(changed[0].split()) if changed else None
+
+
 def _by_their_names(pipeline: Pipeline, compat: Compat | None) -> dict[str, Symbol]:
     return {name: symbol for name, (symbol, _) in declared(pipeline.checks.symbols, compat).items()}
 
 
 def _scanned(raw: bytes, transaction: Transaction, verdict: Verdict, thresholds: Any, compat: Compat | None) -> Scanned:
     message, edits = transaction.message, verdict.edits
-    subject = None
-    if verdict.action is Action.REWRITE_SUBJECT:
-        changed = [value for name, _, value in edits.change if name == "Subject"]
-        changed += [value for name, value in edits.insert if name == "Subject"]
-        subject = " ".join(changed[0].split()) if changed else None
+    subject = rewritten_subject(edits) if verdict.action is Action.REWRITE_SUBJECT else None
     return Scanned(
         verdict.action,
         translate(verdict.result, compat) if verdict.result else None,

@@ -82,6 +82,11 @@ class HistoryReader(Protocol):
     async def history(self, *, limit: int = 100) -> list[HistoryRow]:
         """Return rows, newest first; raise StoreError."""
 
+    async def history_page(
+        self, *, limit: int, before: int | None = None, row_id: int | None = None, **filters: Any
+    ) -> list[tuple[int, HistoryRow]]:
+        """Return rows with their ids, newest first; raise StoreError."""
+
 
 def encode(row: HistoryRow) -> tuple[Any, ...]:
     """Return the row's values in the order of COLUMNS."""

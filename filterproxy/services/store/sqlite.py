@@ -106,6 +106,16 @@ class SqliteStore:
         query, values = _history_query(limit, since, action, sender, recipient, queue_id, symbol)
         return [decode(row) for row in await self._read(lambda: self._select(query, values))]
 
+    async def history_page(
+        self, *, limit: int, before: int | None = None, row_id: int | None = None, **filters: Any
+    ) -> list[tuple[int, HistoryRow]]:
+        """Return rows with their ids, the newest id first; raise StoreError.
+
+        `before` leaves out this id and newer ones, `row_id` all but one; `filters` are those of `history`.
+        """
+        query, values = _page_query(limit, before, row_id, **filters)
+        return [(row[0], decode(row[1:])) for row in await self._read(lambda: self._select(query, values))]
+
     async def _read(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function)
 
@@ -139,10 +149,34 @@ class SqliteStore:
             self._metrics.history_dropped(count)
 
 
-def _history_query(
-    limit: int, since: float | None, action: str, sender: str, recipient: str, queue_id: str, symbol: str
+def _history_query(limit: int, *filters: Any) -> tuple[str, tuple[Any, ...]]:
+    where, values = _where(_filters(*filters))
+    # Only constants of this module are put together here; every value is bound.
+    query = f"SELECT {', '.join(COLUMNS)} FROM history {where} ORDER BY time DESC, id DESC LIMIT ?"  # noqa: S608
+    return query, (*values, limit)
+
+
+def _page_query(
+    limit: int,
+    before: int | None,
+    row_id: int | None,
+    since: float | None = None,
+    action: str = "",
+    sender: str = "",
+    recipient: str = "",
+    queue_id: str = "",
+    symbol: str = "",
 ) -> tuple[str, tuple[Any, ...]]:
-    filters: list[tuple[str, Any]] = [
+    filters = _filters(since, action, sender, recipient, queue_id, symbol)
+    where, values = _where([("id < ?", before), ("id = ?", row_id), *filters])
+    query = f"SELECT id, {', '.join(COLUMNS)} FROM history {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return query, (*values, limit)
+
+
+def _filters(
+    since: float | None, action: str, sender: str, recipient: str, queue_id: str, symbol: str
+) -> list[tuple[str, Any]]:
+    return [
         ("time >= ?", since),
         ("action = ?", action or None),
         ("queue_id = ?", queue_id or None),
@@ -150,11 +184,12 @@ def _history_query(
         ("EXISTS (SELECT 1 FROM json_each(rcpt_to) WHERE value LIKE ? ESCAPE '\\')", _like(recipient)),
         ("EXISTS (SELECT 1 FROM json_each(symbols) WHERE json_extract(value, '$[0]') = ?)", symbol or None),
     ]
+
+
+def _where(filters: list[tuple[str, Any]]) -> tuple[str, tuple[Any, ...]]:
     used = [(condition, value) for condition, value in filters if value is not None]
     where = "WHERE " + " AND ".join(condition for condition, _ in used) if used else ""
-    # Only constants of this module are put together here; every value is bound.
-    query = f"SELECT {', '.join(COLUMNS)} FROM history {where} ORDER BY time DESC, id DESC LIMIT ?"  # noqa: S608
-    return query, (*(value for _, value in used), limit)
+    return where, tuple(value for _, value in used)
 
 
 def _like(part: str) -> str | None:

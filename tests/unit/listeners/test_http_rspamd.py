@@ -97,6 +97,13 @@ class History:
     async def history(self, *, limit: int = 100) -> list[HistoryRow]:
         return self.rows[::-1][:limit]
 
+    async def history_page(
+        self, *, limit: int, before: int | None = None, row_id: int | None = None, **filters: Any
+    ) -> list[tuple[int, HistoryRow]]:
+        self.filters = filters
+        rows = [(number, row) for number, row in enumerate(self.rows, 1) if before is None or number < before]
+        return [item for item in rows[::-1] if row_id in (None, item[0])][:limit]
+
 
 def settings(**config: Any) -> HttpConfig:
     return HttpConfig(type="http", address=SocketAddress("127.0.0.1", 1), **config)

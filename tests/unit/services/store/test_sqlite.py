@@ -103,6 +103,20 @@ async def test_filters(store, filters, expected):
     store.record(row(3, rcpt_to=("only@example.net",)))
     assert await store.flush()
     assert [found.queue_id for found in await store.history(**filters)] == expected
+    assert [found.queue_id for _, found in await store.history_page(limit=100, **filters)] == expected
+
+
+async def test_pages_by_id(store):
+    for number in range(5):
+        store.record(row(number))
+    assert await store.flush()
+    first = await store.history_page(limit=2)
+    assert [found.queue_id for _, found in first] == ["4X4", "4X3"]
+    last = first[-1][0]
+    assert [found.queue_id for _, found in await store.history_page(limit=9, before=last)] == ["4X2", "4X1", "4X0"]
+    assert await store.history_page(limit=9, row_id=last) == [first[-1]]
+    assert await store.history_page(limit=9, row_id=last, action="discard") == []
+    assert await store.history_page(limit=9, before=1) == []
 
 
 async def test_values(store):
