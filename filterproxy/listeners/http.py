@@ -102,7 +102,7 @@ def make_app(shared: HttpShared, serving: Callable[[], bool]) -> Starlette:
         return JSONResponse({"error": "Internal Server Error"}, status_code=500)
 
     api = Mount(PREFIX, app=make_api(shared, serving))
-    routes = [api, *_open_routes(context, serving), *_rspamd_routes(shared)]
+    routes = [*_open_routes(context, serving), *_rspamd_routes(shared), api]
     handlers = {RefusedRequestError: refused, HTTPException: failed, Exception: failed}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False

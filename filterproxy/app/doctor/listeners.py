@@ -121,7 +121,7 @@ def _chroot(path: Path, system: System, setting: str) -> Iterator[Finding]:
     chrooted = re.search(r"^\S+\s+inet\s+\S+\s+\S+\s+y\s+\S+\s+\S+\s+smtpd\b", master, re.MULTILINE)
     if chrooted and not inside:
         text = f"Postfix's smtpd is locked into {queue} (chroot in master.cf) and cannot see {path}"
-        place = "filterproxy/milter.sock"
+        place = f"filterproxy/{path.name}"
         advice = f"let the filter listen on unix:{queue}/{place} and write {setting} unix:{place} in main.cf"
         yield Finding(_AREA, Status.PROBLEM, text, advice)
         return

@@ -401,7 +401,13 @@ async def talk(server: Server, octets: bytes) -> bytes:
 )
 async def test_nonsense_is_refused(octets: bytes) -> None:
     async with running() as (server, client):
-        assert b" 400 " in await talk(server, octets)
+        try:
+            answer = await talk(server, octets)
+        except ConnectionError:
+            # Closed while the client still sends: the system may throw away what the client has not read yet.
+            assert len(octets) > 500_000
+        else:
+            assert b" 400 " in answer
         assert (await client.get("/ping")).status_code == 200
 
 

@@ -262,17 +262,18 @@ class TestDrain:
 class TestConfig:
     async def test_what_the_pipeline_is_told(self) -> None:
         for settings, wanted in (
-            ({}, (True, Action.ADD_HEADER, Action.ADD_HEADER, "spamassassin")),
+            ({}, (True, Action.ADD_HEADER, Action.ADD_HEADER, "spamassassin", None)),
             (
                 {"mode": "after_queue", "on_reject": "discard", "quarantine_fallback": "reject", "headers": "rspamd"},
-                (False, Action.DISCARD, Action.REJECT, "rspamd"),
+                (False, Action.DISCARD, Action.REJECT, "rspamd", None),
             ),
+            ({"compat": "rspamd"}, (True, Action.ADD_HEADER, Action.ADD_HEADER, "spamassassin", "rspamd")),
         ):
             async with proxy(**settings) as running:  # type: ignore[arg-type]
                 await (await running.client()).message(b"a\r\n.\r\n")
                 delivery = running.pipeline.scans[0].delivery
                 got = (delivery.in_session, delivery.on_reject, delivery.quarantine_fallback, delivery.header_profile)
-                assert got == wanted
+                assert (*got, delivery.compat) == wanted
                 assert not delivery.can_hold
 
     async def test_a_verdicts_reply_is_given_as_it_is(self) -> None:
