@@ -37,6 +37,9 @@ _LONGEST_VALUE = 4096
 # As in SMTP (RFC 5321 section 4.5.3.1.8 asks for 100 at least).
 _MOST_RECIPIENTS = 1000
 
+# json.dumps would make one for each answer.
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -304,9 +307,9 @@ def number(value: float) -> float:
 
 def printable(text: str) -> str:
     """Return text that UTF-8 takes: octets that were none as replacement characters."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def encode(data: Any) -> bytes:
     """Return JSON's octets."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return _JSON.encode(data).encode("utf-8", "replace")
