@@ -20,8 +20,9 @@ from pydantic.fields import FieldInfo
 from filterproxy.app.compose import Services, load_config, make_pipeline, make_site
 from filterproxy.app.empty_store import EmptyStore
 from filterproxy.cli.main import app
+from filterproxy.config.listeners import Listener
 from filterproxy.config.loader import Loaded
-from filterproxy.config.models import Listener, Settings
+from filterproxy.config.models import Settings
 from filterproxy.config.next_hop import Hop
 from filterproxy.config.show import to_plain
 from filterproxy.core.check import Check, CheckConfig

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from filterproxy.app.empty_store import EmptyStore
 from filterproxy.app.profiles import make_profiles
+from filterproxy.config.listeners import PolicyListener
 from filterproxy.config.loader import Loaded, load
-from filterproxy.config.models import Dns, PolicyListener
+from filterproxy.config.models import Dns
 from filterproxy.config.paths import find_config
 from filterproxy.config.yaml_loader import KeyPath
 from filterproxy.core.check import CheckConfig, CheckContext

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from filterproxy.config.endpoints import all_providers
+from filterproxy.config.listeners import SmtpService
 from filterproxy.config.loader import Loaded
-from filterproxy.config.models import SmtpService
 from filterproxy.config.yaml_loader import KeyPath
 from filterproxy.core.errors import ConfigError
 from filterproxy.services.next_hop import NextHop

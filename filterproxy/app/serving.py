@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from filterproxy.config import models
+from filterproxy.config import listeners
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http import HttpListener
 from filterproxy.listeners.milter import MilterListener
@@ -34,18 +34,18 @@ class Listener(Protocol):
 
 
 def make_listener(
-    config: models.Listener,
+    config: listeners.Listener,
     pipelines: Callable[[], Pipeline],
     context: ListenerContext,
     serving: Callable[[], bool],
 ) -> Listener:
     """Return the listener of a configuration; `serving` turns false when the worker drains."""
-    if isinstance(config, models.SmtpService):
+    if isinstance(config, listeners.SmtpService):
         return SmtpListener(config, pipelines, context)
-    if isinstance(config, models.MilterListener):
+    if isinstance(config, listeners.MilterListener):
         return MilterListener(config, pipelines, context)
-    if isinstance(config, models.PolicyListener):
+    if isinstance(config, listeners.PolicyListener):
         return PolicyListener(config, pipelines, context)
-    if isinstance(config, models.SpamdListener):
+    if isinstance(config, listeners.SpamdListener):
         return SpamdListener(config, pipelines, context)
     return HttpListener(config, pipelines, context, serving)

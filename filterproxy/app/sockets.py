@@ -18,7 +18,7 @@ from filterproxy.app.errors import StartError
 from filterproxy.app.holder import holder_of
 from filterproxy.app.inherited import InheritedSockets
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import Listener
+from filterproxy.config.listeners import Listener
 
 BACKLOG = 512
 # Owner and group may connect: the MTA's user joins our group, nobody else talks to the filter.

@@ -24,7 +24,7 @@ from filterproxy.app.next_hops import check_next_hops
 from filterproxy.app.serving import Listener, make_listener
 from filterproxy.app.site_models import SiteModels
 from filterproxy.app.sockets import BoundListener
-from filterproxy.config import models
+from filterproxy.config import listeners
 from filterproxy.config.endpoints import all_providers
 from filterproxy.config.loader import Loaded
 from filterproxy.core.errors import ConfigError, FilterproxyError
@@ -288,7 +288,7 @@ class Worker:
         self._writer.close()
 
 
-def _settings_of(bound: BoundListener, loaded: Loaded) -> models.Listener:
+def _settings_of(bound: BoundListener, loaded: Loaded) -> listeners.Listener:
     """Return what a configuration says of a listener; when it says nothing, what was said at the start."""
     key = (bound.config.type, bound.config.address)
     return next((item for item in loaded.settings.listeners if (item.type, item.address) == key), bound.config)

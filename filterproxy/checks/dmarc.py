@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from filterproxy.config.models import ActionWord
+from filterproxy.config.actions import ActionWord
 from filterproxy.core.action import Action
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage

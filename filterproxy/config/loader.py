@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from filterproxy.config.endpoints import HopProblem, all_providers, endpoint, every_group, written_hops
+from filterproxy.config.listeners import SmtpService
 from filterproxy.config.merge import Merged, read_layers
-from filterproxy.config.models import Settings, SmtpService
+from filterproxy.config.models import Settings
 from filterproxy.config.next_hop import NextHop
 from filterproxy.config.problems import LATER_CHECKS, NOT_AVAILABLE, describe, nearest
 from filterproxy.config.store_url import parse_store

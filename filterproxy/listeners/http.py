@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.config.listeners import HttpListener as HttpConfig
 from filterproxy.listeners.api import PREFIX, make_api
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http_access import Access

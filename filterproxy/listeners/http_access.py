@@ -19,7 +19,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import Request
 
-from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.config.listeners import HttpListener as HttpConfig
 from filterproxy.core.ports import Site
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.protocols.rspamd_http import RefusedRequestError

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.config.listeners import HttpListener as HttpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.check import Stage
 from filterproxy.core.envelope import Envelope, Recipient

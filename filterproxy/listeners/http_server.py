@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from filterproxy.config.models import HttpLimits
+from filterproxy.config.listeners import HttpLimits
 from filterproxy.listeners.http_rspamc import RspamcTransport, is_rspamc, to_http
 
 _KEEP_ALIVE = 5

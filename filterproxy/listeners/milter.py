@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from filterproxy.config.models import MilterListener as MilterConfig
+from filterproxy.config.listeners import MilterListener as MilterConfig
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.milter_session import MilterSession, MilterShared
 from filterproxy.pipeline import Pipeline

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from filterproxy.config.models import MilterListener as MilterConfig
+from filterproxy.config.listeners import MilterListener as MilterConfig
 from filterproxy.core.check import Stage
 from filterproxy.core.errors import RemoteProtocolError
 from filterproxy.core.reply import Reply as SmtpReply

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
-from filterproxy.config.models import PolicyListener as PolicyConfig
+from filterproxy.config.listeners import PolicyListener as PolicyConfig
 from filterproxy.core.check import Stage
 from filterproxy.core.envelope import Envelope, Recipient
 from filterproxy.core.errors import RemoteProtocolError

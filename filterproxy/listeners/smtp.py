@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from filterproxy.config.models import SmtpService as SmtpConfig
+from filterproxy.config.listeners import SmtpService as SmtpConfig
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.smtp_session import SmtpSession
 from filterproxy.listeners.smtp_shared import SmtpShared

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from filterproxy.config.models import SmtpService as SmtpConfig
+from filterproxy.config.listeners import SmtpService as SmtpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.errors import ConfigError, NextHopError
 from filterproxy.core.ports import Site

@@ -13,7 +13,7 @@ import ssl
 from aiosmtpd.proxy_protocol import ProxyData, get_proxy
 from aiosmtpd.smtp import SMTP
 
-from filterproxy.config.models import SmtpLimits
+from filterproxy.config.listeners import SmtpLimits
 from filterproxy.core.reply import Reply
 from filterproxy.core.session import Tls
 from filterproxy.protocols.smtp.lines import Line, LineBuffer, encode_reply

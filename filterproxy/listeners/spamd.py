@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from filterproxy.config.models import SpamdListener as SpamdConfig
+from filterproxy.config.listeners import SpamdListener as SpamdConfig
 from filterproxy.core.action import Action
 from filterproxy.core.check import Stage
 from filterproxy.core.envelope import Envelope, Recipient

@@ -9,7 +9,7 @@ import os
 import ssl
 from pathlib import Path
 
-from filterproxy.config.models import ServerTls as TlsConfig
+from filterproxy.config.listeners import ServerTls as TlsConfig
 from filterproxy.core.errors import ConfigError
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}

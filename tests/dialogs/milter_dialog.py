@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filterproxy.config.models import MilterListener as MilterConfig
+from filterproxy.config.listeners import MilterListener as MilterConfig
 from filterproxy.core.ports import Site
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.milter import MilterListener

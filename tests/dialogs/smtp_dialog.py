@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from filterproxy.config.models import LmtpListener as LmtpConfig
-from filterproxy.config.models import SmtpListener as SmtpConfig
+from filterproxy.config.listeners import LmtpListener as LmtpConfig
+from filterproxy.config.listeners import SmtpListener as SmtpConfig
 from filterproxy.core.ports import Site
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.smtp import SmtpListener

@@ -16,7 +16,8 @@ from docs import generate
 from filterproxy.app.compose import config_types
 from filterproxy.cli.main import app
 from filterproxy.cli.postfix_lines import LINES, Mode
-from filterproxy.config.models import Listener, Settings
+from filterproxy.config.listeners import Listener
+from filterproxy.config.models import Settings
 from filterproxy.config.schema import json_schema
 from filterproxy.config.yaml_loader import load_yaml
 from filterproxy.observability.metrics import Metrics

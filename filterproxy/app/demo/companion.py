@@ -25,7 +25,7 @@ from filterproxy.app.demo.zones import demo_zones
 from filterproxy.app.errors import StartError
 from filterproxy.app.service import announce_ready
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import SmtpListener
+from filterproxy.config.listeners import SmtpListener
 from filterproxy.testing.dns_server import DnsServer
 
 DELIVERED = Path("var") / "delivered"

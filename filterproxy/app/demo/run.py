@@ -14,8 +14,9 @@ from filterproxy.app.demo.companion import Companion
 from filterproxy.app.demo.zones import DemoResolver
 from filterproxy.app.errors import StartError
 from filterproxy.app.service import serve
+from filterproxy.config.listeners import SmtpListener
 from filterproxy.config.loader import Loaded, load
-from filterproxy.config.models import Dns, SmtpListener
+from filterproxy.config.models import Dns
 from filterproxy.config.paths import find_config
 from filterproxy.config.store_url import parse_store
 from filterproxy.core.ports import Clock

@@ -10,8 +10,8 @@ from pathlib import Path
 from cryptography import x509
 
 from filterproxy.app.doctor.finding import Finding, Patient, Status
-from filterproxy.config.models import ServerTls as TlsConfig
-from filterproxy.config.models import SmtpService
+from filterproxy.config.listeners import ServerTls as TlsConfig
+from filterproxy.config.listeners import SmtpService
 from filterproxy.core.errors import ConfigError
 from filterproxy.services.server_tls import ServerTls
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from filterproxy.app.doctor.finding import Finding, Patient, Status, System
 from filterproxy.app.doctor.users import ENTER, READ, WRITE, User, find_user
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import MilterListener, PolicyListener
+from filterproxy.config.listeners import MilterListener, PolicyListener
 
 _AREA = "listeners"
 _TIMEOUT = 2.0

@@ -12,7 +12,7 @@ from filterproxy.app.errors import StartError
 from filterproxy.app.inherited import InheritedSockets
 from filterproxy.app.sockets import bind_all, close_all
 from filterproxy.config.addresses import parse_address
-from filterproxy.config.models import HttpListener
+from filterproxy.config.listeners import HttpListener
 
 
 def http(address: str) -> HttpListener:

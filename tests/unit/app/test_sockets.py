@@ -12,7 +12,7 @@ import pytest
 from filterproxy.app.errors import StartError
 from filterproxy.app.sockets import bind, bind_all, close_all
 from filterproxy.config.addresses import SocketAddress, parse_address
-from filterproxy.config.models import HttpListener
+from filterproxy.config.listeners import HttpListener
 
 
 def http(address: str) -> HttpListener:

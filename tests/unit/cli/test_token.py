@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from filterproxy.cli.main import app
-from filterproxy.config.models import ApiToken
+from filterproxy.config.listeners import ApiToken
 from filterproxy.config.yaml_loader import load_yaml
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"

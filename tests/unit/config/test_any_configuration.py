@@ -8,8 +8,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filterproxy.config.listeners import SmtpListener
 from filterproxy.config.loader import load
-from filterproxy.config.models import DEFAULT_CHECKS, Settings, SmtpListener
+from filterproxy.config.models import DEFAULT_CHECKS, Settings
 from filterproxy.config.show import effective, render
 from filterproxy.core.check import CheckConfig
 from filterproxy.core.errors import ConfigError, ConfigErrors

@@ -16,8 +16,9 @@ from filterproxy.config.endpoints import (
     endpoints,
     every_group,
 )
+from filterproxy.config.listeners import SmtpService
 from filterproxy.config.loader import Loaded, load
-from filterproxy.config.models import DEFAULT_CHECKS, SmtpService
+from filterproxy.config.models import DEFAULT_CHECKS
 from filterproxy.config.next_hop import NextHop, Provider
 from filterproxy.config.show import render
 from filterproxy.core.check import CheckConfig

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.config.listeners import HttpListener as HttpConfig
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.http import HttpListener
 from filterproxy.observability.metrics import Metrics

@@ -16,7 +16,7 @@ import zstandard
 from argon2 import PasswordHasher
 
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import HttpListener as HttpConfig
+from filterproxy.config.listeners import HttpListener as HttpConfig
 from filterproxy.core.action import Action
 from filterproxy.core.check import Check, CheckConfig, Evidence, LearningCheck, Stage
 from filterproxy.core.errors import FilterproxyError

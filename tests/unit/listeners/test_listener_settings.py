@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from filterproxy.config.models import MilterLimits, ServerTls, SmtpLimits
+from filterproxy.config.listeners import MilterLimits, ServerTls, SmtpLimits
 from filterproxy.core.errors import ConfigError
 from tests.dialogs.milter_dialog import DEADLINE, start_milter
 from tests.dialogs.scripted_pipeline import ScriptedPipeline

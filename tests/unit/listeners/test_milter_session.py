@@ -8,7 +8,7 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filterproxy.config.models import MilterListener as MilterConfig
+from filterproxy.config.listeners import MilterListener as MilterConfig
 from filterproxy.listeners.context import ListenerContext
 from filterproxy.listeners.milter_session import MilterSession, MilterShared
 from filterproxy.observability.maillog import open_maillog

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from filterproxy.config.addresses import SocketAddress
-from filterproxy.config.models import PolicyListener as PolicyConfig
+from filterproxy.config.listeners import PolicyListener as PolicyConfig
 from filterproxy.core.action import Action
 from filterproxy.core.authentication import MethodResult
 from filterproxy.core.check import Check, CheckConfig, Stage
