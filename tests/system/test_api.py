@@ -40,11 +40,11 @@ def curl(url: str, *options: str, octets: bytes = b"") -> tuple[int, Any]:
     return int(status), json.loads(body)
 
 
+@pytest.mark.timeout(600)
 def test_nothing_undocumented_comes_out(start: Callable[..., tuple[FilterproxyServer, str]], tmp_path: Path) -> None:
     server, api = start()
     program = Path(sys.executable).with_name("schemathesis")
     options = ["--max-examples", str(EXAMPLES), "--seed", "1", "--phases", "coverage,fuzzing", "--no-color"]
-    # A key in every request: what happens without one is the tests' of the listener.
     command = [program, "run", f"{api}/openapi.json", "--url", api, *options, "--generation-database", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
