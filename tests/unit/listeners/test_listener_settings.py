@@ -57,3 +57,12 @@ async def test_milter_connections_keep_what_they_began_with() -> None:
     assert first._config.limits.message_size == MilterLimits().message_size
     assert listener._session()._config.limits.message_size == 20
     await listener.drain(DEADLINE)
+
+
+async def test_header_fields_of_a_milter_name_symbols_as_the_listener_says() -> None:
+    listener, context, _ = await start_milter(ScriptedPipeline())
+    assert listener._session()._delivery().compat is None
+    changed = listener._shared.config.model_copy(update={"compat": "spamassassin"})
+    (await listener.prepare(changed, context))()
+    assert listener._session()._delivery().compat == "spamassassin"
+    await listener.drain(DEADLINE)
