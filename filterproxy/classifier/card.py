@@ -100,7 +100,7 @@ def _method(model: Model | LinearModel) -> str:
     return (
         "weighted mean of five views (byte 5-grams of header and of body, 5-grams of the visible text, words of header "
         "and of body with sparse pairs and structure), each naive Bayes corrected by AdaGrad logistic regression, one "
-        "pass in order of time"
+        "pass in order of time; of the whole, or of the header with the stretch of the body that is most like spam"
     )
 
 

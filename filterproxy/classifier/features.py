@@ -14,8 +14,10 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from filterproxy.classifier.hashing import Slots, gram_hashes, to_slots, unique
+from filterproxy.classifier.hashing import Pieces, Slots, gram_hashes, to_slots, unique, unique_with_pieces
+from filterproxy.classifier.structure import body_size
 from filterproxy.classifier.word_views import WordViews
 from filterproxy.message import Message, strip_verdict_headers
 
@@ -28,32 +30,19 @@ GRAM = 5
 HEADER_BYTES = 2_500
 BODY_BYTES = 3_500
 TEXT_CHARACTERS = 7_000
-# The first half of a body has at least so many bytes.
-SHORTEST_HALF = 250
+# A body is divided into so many pieces; Model looks for the stretch of them that is most like spam.
+PIECES = 32
 
 _HEADER_SPAN = 65_536
 _FROM_LINE = re.compile(rb"From [^\n]*\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
-    """The slots of one half of the body in each of BODY_VIEWS."""
-
-    body: Slots
-    text: Slots
-    words: Slots
-
-    def view(self, name: str) -> Slots:
-        """Return the slots of one of BODY_VIEWS."""
-        return {"body": self.body, "text": self.text, "words": self.words}[name]
-
-
-@dataclass(frozen=True, slots=True)
 class Features:
     """The slots of one message in each view's table, distinct and ascending.
 
-    `halves` are the same of the first and of the second half of the body, when it is long enough to be halved: a spam
-    with good words before or after it is still spam in one of them.
+    `pieces` says for each slot of each of BODY_VIEWS in which of PIECES equally long pieces of the text it occurs
+    first, 1 to PIECES; 0 stands for what has no place there, subject and structure.
     """
 
     header: Slots
@@ -61,7 +50,7 @@ class Features:
     text: Slots
     fields: Slots
     words: Slots
-    halves: tuple[Half, ...] = ()
+    pieces: tuple[Pieces, Pieces, Pieces]
 
     def view(self, name: str) -> Slots:
         """Return the slots of one of VIEWS."""
@@ -70,7 +59,7 @@ class Features:
         }[name]  # fmt: skip
 
     def all_words(self) -> Slots:
-        """Return the words of header and body together, as slots of the table of `words`."""
+        """Return the words of header and body together, as slots of the table of `words`, ascending."""
         return np.union1d(self.fields << np.uint32(TABLE_BITS["words"] - TABLE_BITS["fields"]), self.words)
 
 
@@ -82,27 +71,32 @@ def extract(message: Message) -> Features:
 def extract_with_words(message: Message) -> tuple[Features, WordViews]:
     """Return the features of a message and the words behind them, for an explanation."""
     views = WordViews(message)
-    raw_header, raw_body = raw_parts(message.raw)
+    raw_header, raw_body = raw_parts(message.raw, views.has_verdicts)
     subject, shown = text_parts(message)
-    fields, words = (unique(to_slots(views.hashes(view), TABLE_BITS[view])) for view in ("fields", "words"))
-    header, body = _grams("header", raw_header), _grams("body", raw_body)
-    text = _grams("text", subject + shown)
-    halves: tuple[Half, ...] = ()
-    if views.has_halves:
-        # Grams of the subject belong to both halves of the text.
-        start = min(len(subject), text.size)
-        halves = tuple(
-            Half(unique(half_body), unique(half_text), unique(to_slots(half_words, TABLE_BITS["words"])))
-            for half_body, half_text, half_words in zip(
-                _halves(body, 0), _halves(text, start), views.half_hashes(), strict=True
-            )
-        )
-    return Features(unique(header), unique(body), unique(text), fields, words, halves), views
+    header, fields = unique(_grams("header", raw_header)), unique(to_slots(views.header_hashes(), TABLE_BITS["fields"]))
+    # What lies beyond the text that the views of bytes look at belongs to its last piece.
+    characters = min(TEXT_CHARACTERS, views.text_size)
+    body_length = body_size(message) * characters / max(1, views.text_size)
+    grams = _grams("body", raw_body)
+    body, body_pieces = unique_with_pieces(grams, pieces_of(np.arange(grams.size), body_length))
+    grams = _grams("text", subject + shown)
+    text, text_pieces = unique_with_pieces(grams, pieces_of(np.arange(grams.size) - len(subject), len(shown)))
+    hashes, places = views.body_hashes()
+    words, word_pieces = unique_with_pieces(to_slots(hashes, TABLE_BITS["words"]), pieces_of(places, characters))
+    return Features(header, body, text, fields, words, (body_pieces, text_pieces, word_pieces)), views
 
 
-def raw_parts(raw: bytes) -> tuple[bytes, bytes]:
-    """Return the bytes of header and body that the raw views are made of."""
-    data = strip_verdict_headers(raw[:_HEADER_SPAN].replace(b"\r\n", b"\n"))
+def pieces_of(places: NDArray[np.int64], length: float) -> Pieces:
+    """Return the piece of a text of that length in which each place lies; 0 for a negative place."""
+    pieces = (places * (PIECES / max(1.0, length))).astype(np.int64) + 1
+    pieces[places < 0] = 0
+    return np.minimum(pieces, PIECES).astype(np.uint8)
+
+
+def raw_parts(raw: bytes, has_verdicts: bool = True) -> tuple[bytes, bytes]:
+    """Return the bytes of header and body that the raw views are made of; verdicts are looked for if there are any."""
+    data = raw[:_HEADER_SPAN].replace(b"\r\n", b"\n")
+    data = strip_verdict_headers(data) if has_verdicts else data
     match = _FROM_LINE.match(data)
     begin = match.end() if match else 0
     end = data.find(b"\n\n", begin)
@@ -118,12 +112,5 @@ def text_parts(message: Message) -> tuple[bytes, bytes]:
 
 
 def _grams(view: str, data: bytes) -> Slots:
-    """Return the slots of a view's bytes, in their order."""
+    """Return the slots of a view's bytes, in their order, some more than once."""
     return to_slots(gram_hashes(data, GRAM), TABLE_BITS[view])
-
-
-def _halves(slots: Slots, start: int) -> tuple[Slots, Slots]:
-    """Return the two halves of what follows `start`, each after what lies before it."""
-    middle = start + (slots.size - start) // 2
-    first = slots[: max(middle, start + SHORTEST_HALF)].copy()
-    return first, np.concatenate((slots[:start], slots[middle:]))

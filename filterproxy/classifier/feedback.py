@@ -94,12 +94,13 @@ class Feedback:
                 return Outcome.ALREADY
             with self._journaled(f"{digest} {int(is_spam)}", features):
                 if row is not None:
-                    self._model.forget(features, row.is_spam, row.gradients)
+                    self._model.forget(features, row.is_spam, row.gradients, row.taught)
                     counts.count(row.is_spam, -1)
                 learned = self._model.learn(features, is_spam)
                 counts.count(is_spam)
                 self._arrays.counts.set(counts, self._model.ham_scores.count)
-                self._log.put(digest, Row(is_spam, self._now(), learned.gradients), automatic=automatic)
+                row_now = Row(is_spam, self._now(), learned.gradients, learned.taught)
+                self._log.put(digest, row_now, automatic=automatic)
         return Outcome.LEARNED if row is None else Outcome.CORRECTED
 
     def forget(self, raw: bytes) -> Outcome:
@@ -127,7 +128,7 @@ class Feedback:
             if row is None:
                 return Outcome.UNKNOWN
             with self._journaled(f"{digest} -", features):
-                self._model.forget(features, row.is_spam, row.gradients)
+                self._model.forget(features, row.is_spam, row.gradients, row.taught)
                 counts.count(row.is_spam, -1)
                 self._arrays.counts.set(counts, self._model.ham_scores.count)
                 self._log.remove(digest)

@@ -23,7 +23,7 @@ import numpy as np
 
 from filterproxy.classifier.features import TABLE_BITS, VIEWS
 from filterproxy.classifier.hashing import FEATURE_VERSION, Slots
-from filterproxy.classifier.learner import COLUMNS, Examples, Floats, fold
+from filterproxy.classifier.learner import COLUMNS, DenseState, Examples, Floats, fold
 from filterproxy.classifier.model_file import SparseTable, StoredModel
 from filterproxy.classifier.threshold import WINDOW, HamScores
 
@@ -71,7 +71,7 @@ class LayeredState:
 
     def write(self, slots: Slots, records: Floats) -> None:
         """Put what the model does not hold itself into the layer."""
-        self.layer[slots] = records - self.base.read(slots)
+        DenseState(self.layer).write(slots, records - self.base.read(slots))
 
 
 @dataclass(frozen=True, slots=True)

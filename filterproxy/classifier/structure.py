@@ -34,7 +34,7 @@ def body_structure(message: Message) -> Iterator[str]:
         yield from _html_features(document)
     for url in message.urls[:MAX_URLS]:
         yield from _url_features(url)
-    yield f"size {_body_size(message).bit_length()}"
+    yield f"size {body_size(message).bit_length()}"
 
 
 def shape(text: str) -> str:
@@ -61,7 +61,7 @@ def host_and_parents(host: str) -> Iterator[str]:
         yield ".".join(labels[start:])
 
 
-def _body_size(message: Message) -> int:
+def body_size(message: Message) -> int:
     """Return the size of the body in bytes, with every line end counted as one."""
     start = len(message.header_block)
     return message.size - start - message.raw.count(b"\r\n", start)

@@ -48,13 +48,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of some segments: salted hash, span in `text` (code points) and segment number of each."""
+    """The words of some segments: salted hash, span in `text` (code points) and segment number of each.
+
+    `begins` says where each segment begins in `text`, of those that are not cut off.
+    """
 
     text: str
     hashes: Hashes
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     segments: NDArray[np.int64]
+    begins: Sequence[int]
 
     def word(self, number: int) -> str:
         """Return one word as text."""
@@ -77,7 +81,7 @@ def find_words(segments: Sequence[Segment], limit: int = MAX_CHARACTERS) -> Word
     which = np.searchsorted(np.asarray(bounds, np.int64), starts, side="right")
     salts = np.asarray([segment.salt for segment in segments[: len(bounds)]], U64)
     hashes = _span_hashes(points, starts, ends) ^ salts[which] if len(starts) else np.zeros(0, U64)
-    return Words(joined, hashes, starts, ends, which)
+    return Words(joined, hashes, starts, ends, which, [0, *bounds[:-1]])
 
 
 def pair_hashes(words: Words, distance: int) -> Hashes:

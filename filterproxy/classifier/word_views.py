@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filterproxy.classifier.hashing import U64, Hashes, to_slots
 from filterproxy.classifier.structure import body_structure, header_structure
@@ -22,8 +23,6 @@ MAX_HEADER_VALUE = 1_000
 # In all, so that a long header leaves room for the body.
 MAX_HEADER_CHARACTERS = 16_000
 MAX_HIDDEN = 4_000
-# A body of fewer words is not halved; its first half has at least so many.
-FEWEST_WORDS = 40
 
 _STRUCTURE_SALT = U64(0x8CB92BA72F3D8DD7)
 _SALT_FACTOR = 0xD6E8FEB86659FD93
@@ -34,33 +33,41 @@ class WordViews:
 
     def __init__(self, message: Message) -> None:
         fields = [field for field in message.headers if not is_verdict_header(field.name)]
-        self.segments = list(_segments(message, fields[:MAX_HEADERS]))
+        # Of fields beyond the limit nothing is known.
+        self.has_verdicts = len(fields) < len(message.headers) or len(message.headers) >= message.limits.headers
+        # Line ends count as one character, so that a word has the same place in a message from a mailbox.
+        text = message.text.replace("\r\n", "\n")
+        self.text_size = len(text)
+        self.segments = list(_segments(message, fields[:MAX_HEADERS], text))
         self.words: Words = find_words(self.segments)
         self.structure = {"fields": list(header_structure(fields)), "words": list(body_structure(message))}
         self._structure = {view: _string_hashes(strings) for view, strings in self.structure.items()}
         self._pairs = [pair_hashes(self.words, distance) for distance in range(1, MAX_DISTANCE + 1)]
-        body = min(len(fields), MAX_HEADERS)
-        begin, end = np.searchsorted(self.words.segments, [body, body + 1])
+        self._body = min(len(fields), MAX_HEADERS)
+        begin, end = np.searchsorted(self.words.segments, [self._body, self._body + 1])
         self._begin, self._end = int(begin), int(end)
-        self.has_halves = self._end - self._begin > FEWEST_WORDS
 
-    def hashes(self, view: str) -> Hashes:
-        """Return the hashes of all features of a view; some come more than once."""
-        begin, end = (0, self._begin) if view == "fields" else (self._begin, len(self.words.hashes))
-        return self._between(view, begin, end)
-
-    def half_hashes(self) -> tuple[Hashes, Hashes]:
-        """Return the hashes of the two halves of the body, what HTML hides left out."""
-        middle = self._begin + (self._end - self._begin) // 2
-        first = max(middle, self._begin + FEWEST_WORDS)
-        return self._between("words", self._begin, first), self._between("words", middle, self._end)
-
-    def _between(self, view: str, begin: int, end: int) -> Hashes:
-        pairs = [hashes[begin : max(begin, end - distance)] for distance, hashes in enumerate(self._pairs, 1)]
-        joined = np.concatenate((self.words.hashes[begin:end], *pairs, self._structure[view]))
-        # 0 stands for a pair across two texts.
-        kept: Hashes = joined[joined != 0]
+    def header_hashes(self) -> Hashes:
+        """Return the hashes of all features of the view `fields`; some come more than once."""
+        pairs = (hashes[: self._begin] for hashes in self._pairs)
+        hashes = np.concatenate((self.words.hashes[: self._begin], *pairs, self._structure["fields"]))
+        kept: Hashes = hashes[hashes != 0]
         return kept
+
+    def body_hashes(self) -> tuple[Hashes, NDArray[np.int64]]:
+        """Return the hashes of all features of the view `words`, and the place in the text of each.
+
+        The place of a pair is that of its first word; -1 is that of structure, and of what HTML hides. Some come more
+        than once.
+        """
+        starts = self.words.starts - self.words.begins[min(self._body, len(self.words.begins) - 1)]
+        starts[self._end :] = -1
+        found = [hashes[self._begin :] for hashes in (self.words.hashes, *self._pairs)]
+        places = [starts[self._begin : self._begin + hashes.size] for hashes in found]
+        nowhere = np.full(self._structure["words"].size, -1)
+        hashes, where = np.concatenate((*found, self._structure["words"])), np.concatenate((*places, nowhere))
+        # 0 stands for a pair across two texts.
+        return hashes[hashes != 0], where[hashes != 0]
 
     def describe(self, view: str, slot: int, bits: int) -> str:
         """Return what a slot was made of: a word (after its header field's name), a pair, or a structural fact."""
@@ -84,13 +91,13 @@ def _place(hashes: Hashes, slot: int, bits: int) -> int:
     return place if slots.size and slots[place] == slot else -1
 
 
-def _segments(message: Message, fields: Iterable[Header]) -> Iterator[Segment]:
+def _segments(message: Message, fields: Iterable[Header], text: str) -> Iterator[Segment]:
     room = MAX_HEADER_CHARACTERS
     for field in fields:
         name, value = field.name.lower(), field.value[: min(MAX_HEADER_VALUE, room)]
         room -= len(value)
         yield Segment(_salt(name), name, value)
-    yield Segment(_salt(""), "", message.text)
+    yield Segment(_salt(""), "", text)
     for document in message.html:
         if document.hidden:
             yield Segment(_salt("hidden"), "hidden", document.hidden[:MAX_HIDDEN])

@@ -281,7 +281,7 @@ async def test_personal_models_count_when_all_recipients_share_one(models: Path,
     await check.start()
     owners = ("@example.org", "alice@example.org")
     with PersonalFeedback(models / "own", tmp_path, owners, 10, pytest.fail) as feedback:
-        for number in range(300, 330):
+        for number in range(300, 360):
             feedback.learn(make_mail(number, number % 2 == 0), number % 2 != 0)
 
     async def symbol(*rcpt_to: str) -> SymbolResult:

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterproxy.classifier.features import BODY_VIEWS, TABLE_BITS, VIEWS, Features, extract, raw_parts
-from filterproxy.classifier.hashing import gram_hashes, to_slots, unique
+from filterproxy.classifier.features import (
+    BODY_VIEWS,
+    PIECES,
+    TABLE_BITS,
+    VIEWS,
+    Features,
+    extract,
+    pieces_of,
+    raw_parts,
+)
+from filterproxy.classifier.hashing import gram_hashes, to_slots, unique, unique_with_pieces
 from filterproxy.classifier.structure import host_and_parents, shape
 from filterproxy.classifier.tokens import Segment, find_words, pair_hashes
 from filterproxy.classifier.word_views import WordViews
@@ -19,7 +28,8 @@ def features_of(raw: bytes) -> Features:
 
 
 def same(first: Features, second: Features) -> bool:
-    return all(np.array_equal(first.view(view), second.view(view)) for view in VIEWS)
+    same_pieces = all(map(np.array_equal, first.pieces, second.pieces))
+    return same_pieces and all(np.array_equal(first.view(view), second.view(view)) for view in VIEWS)
 
 
 def words_of(text: str) -> list[str]:
@@ -106,15 +116,26 @@ def test_a_long_header_takes_nothing_from_the_body() -> None:
     assert raw_parts(padding + b"\nviagra")[1] == b"viagra"
 
 
-def test_halves_are_parts_of_the_whole_and_together_nearly_all_of_it() -> None:
-    features = features_of(make_mail(3, is_spam=True) + b" ".join(b"word%d" % number for number in range(400)))
-    assert len(features.halves) == 2
-    for view in BODY_VIEWS:
-        whole, (first, second) = set(features.view(view)), (set(half.view(view)) for half in features.halves)
-        assert first | second <= whole
-        assert first - second
-        assert second - first
-        assert len(first | second) > 0.98 * len(whole)
+def test_pieces_divide_the_text_alike_in_all_views() -> None:
+    words = b" ".join(b"%05d" % number for number in range(320))
+    features = features_of(b"Subject: none of these\n\n" + words)
+    for view, pieces in zip(BODY_VIEWS, features.pieces, strict=True):
+        assert pieces.size == features.view(view).size
+        assert set(pieces.tolist()) - {0} == set(range(1, PIECES + 1))
+    # Ten words a piece, each with two pairs.
+    counts = np.bincount(features.pieces[BODY_VIEWS.index("words")], minlength=PIECES + 1)[1:]
+    assert counts.min() >= 27
+    assert counts.max() <= 33
+
+
+def test_what_comes_again_lies_in_its_first_piece() -> None:
+    slots, pieces = unique_with_pieces(np.array([9, 4, 9, 4], np.uint32), np.array([3, 7, 1, 9], np.uint8))
+    assert (slots.tolist(), pieces.tolist()) == ([4, 9], [7, 1])
+
+
+def test_pieces_of_places() -> None:
+    assert pieces_of(np.array([-3, 0, 31, 32, 1023, 5000]), 1024).tolist() == [0, 1, 1, 2, 32, 32]
+    assert pieces_of(np.array([0]), 0).tolist() == [1]
 
 
 @given(st.binary(max_size=300))
@@ -126,7 +147,6 @@ def test_any_bytes_have_features(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"", b"\0" * 9000, b"\xff" * 9000, b"\r" * 500, b"From ", b"a:" * 5000])
 def test_junk_has_features(raw: bytes) -> None:
     assert features_of(raw).words.size >= 1
-    assert not features_of(raw).halves
 
 
 def test_unique_sorts_and_removes_doubles() -> None:

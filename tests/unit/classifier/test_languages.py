@@ -153,9 +153,10 @@ def test_italian_trained_on_half_tells_the_other_half_apart(trained: int) -> Non
     other = 1 - trained
     scores = [[model.score(features_of(raw)) for raw in messages[other::2]] for messages in (ham, spam)]
     right = sum(a < b for a in scores[0] for b in scores[1]) / (len(scores[0]) * len(scores[1]))
-    assert right > 0.97
+    assert right > 0.98
     wrong = sum(score > 0 for score in scores[0]) + sum(score <= 0 for score in scores[1])
-    assert wrong <= 0.1 * (len(scores[0]) + len(scores[1]))
+    # 0 is no threshold of the model's: so few messages leave the scores a little high.
+    assert wrong <= 0.15 * (len(scores[0]) + len(scores[1]))
 
 
 HAM = (

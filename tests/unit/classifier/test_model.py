@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from filterproxy.classifier.features import Features, extract
 from filterproxy.classifier.learner import Examples
-from filterproxy.classifier.model import Model
+from filterproxy.classifier.model import SUREST, Model, Scores
+from filterproxy.classifier.stretch import Stretch
 from filterproxy.classifier.threshold import BASE, ENOUGH, HIGHEST, HamScores, Threshold
 from filterproxy.message import Message
 from tests.unit.classifier.mail import HAM_WORDS, make_mail
@@ -29,36 +31,56 @@ def test_unseen_mail_is_told_apart(model: Model) -> None:
     assert min(scores[True]) > max(scores[False])
 
 
-def test_the_score_is_the_weighted_mean_of_the_views(model: Model) -> None:
-    features = replace(features_of(100, True), halves=())
-    header, body, text, fields, words = model.view_scores(features)
-    assert model.score(features) == pytest.approx((1.2 * (header + fields) + body + text + words) / 5.4)
+def without_places(features: Features) -> Features:
+    """Return the features with nothing in any piece: there is no stretch, and the whole decides."""
+    first, second, third = (np.zeros_like(pieces) for pieces in features.pieces)
+    return replace(features, pieces=(first, second, third))
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
-def test_good_words_help_a_spam_less(model: Model, where: str) -> None:
+def test_the_score_of_the_whole_is_the_weighted_mean_of_the_views(model: Model) -> None:
+    scores = model.scores(features_of(100, True))
+    header, body, text, fields, words = scores.views
+    assert scores.whole == pytest.approx((1.2 * (header + fields) + body + text + words) / 5.4)
+
+
+def test_no_view_alone_is_surer_than_the_limit() -> None:
+    scores = Scores((90.0, 0.0, 0.0, 0.0, 0.0), Stretch(0, 0, (0.0, 0.0, 0.0)))
+    assert scores.whole == pytest.approx(1.2 * SUREST / 5.4)
+
+
+def padded(where: str) -> Features:
+    """Return a spam with three times as many good words before, after or on both sides of its text."""
     head, body = make_mail(100, True).split(b"\n\n", 1)
-    good = (" ".join(HAM_WORDS * 6) + "\n").encode()
-    padded = head + b"\n\n" + (good + body if where == "before" else body + good)
-    features = extract(Message(padded))
-    whole = model.score(replace(features, halves=()))
-    assert model.score(features) > whole + 1
-    assert model.score(features) > 0
+    good = (" ".join(HAM_WORDS * 18) + "\n").encode()
+    before, after = good * (where != "after"), good * (where != "before")
+    return extract(Message(head + b"\n\n" + before + body + after))
 
 
-def test_a_short_message_is_not_halved() -> None:
-    assert extract(Message(b"Subject: x\n\nat noon?\n")).halves == ()
+@pytest.mark.parametrize("where", ["before", "after", "around"])
+def test_good_words_do_not_help_a_spam(model: Model, where: str) -> None:
+    features = padded(where)
+    alone = model.score(features_of(100, True))
+    assert model.score(without_places(features)) < alone - 2
+    assert model.score(features) > alone - 1 > 0
 
 
-def test_a_forgotten_message_leaves_no_trace_in_scores() -> None:
+def test_a_stretch_does_not_make_spam_of_ham(model: Model) -> None:
+    for number in range(100, 120):
+        assert model.scores(features_of(number, False)).part < 0
+
+
+@pytest.mark.parametrize("is_spam", [True, False])
+def test_a_forgotten_message_leaves_no_trace_in_scores(is_spam: bool) -> None:
     model = Model.empty()
     for number in range(10):
         model.learn(features_of(number, number % 2 == 0), number % 2 == 0)
-    probe, extra = features_of(50, True), features_of(51, False)
+    # Learned against its looks, so that its stretch is learned apart.
+    probe, extra = features_of(50, True), features_of(51, not is_spam)
     before = model.score(probe)
-    learned = model.learn(extra, is_spam=True)
+    learned = model.learn(extra, is_spam)
+    assert learned.taught.gradient != 0
     assert model.score(probe) != before
-    model.forget(extra, True, learned.gradients)
+    model.forget(extra, is_spam, learned.gradients, learned.taught)
     assert model.score(probe) == pytest.approx(before, abs=1e-4)
     assert model.examples == Examples(5, 5)
 
