@@ -6,6 +6,7 @@ and is refused otherwise, with the name of the construct and what to write inste
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -20,6 +21,9 @@ MAX_LENGTH = 20_000
 _MEMORY = 1 << 20
 _MEMORY_OF_LARGE_ONES = 48 << 20
 _MEMORY_OF_AN_INSTRUCTION = 1 << 10
+# A wider expression of more instructions learns new states for every text, because of its long counted repetitions.
+_MOST_INSTRUCTIONS = 500
+_LONG_REPETITION = 40
 
 # Each construct of other engines that RE2 has not: how it is recognised, its name, what would be right. The first ones
 # can be matched under a time limit.
@@ -90,13 +94,17 @@ def compile_linear(pattern: str, *, raw: bool = False) -> re2._Regexp:
 
 
 def _wider(pattern: str, raw: bool) -> re2._Regexp | None:
-    for loose in (False, True):
-        wider = widened(pattern, loose=loose)
+    """Return the wider expression: one that RE2 takes and, where loosening repetitions helps, one of few states."""
+    compiled: re2._Regexp | None = None
+    for most in (math.inf, _LONG_REPETITION, 0):
+        wider = widened(pattern, most=most)
         try:
-            return None if wider is None else compile_linear(wider, raw=raw)
+            compiled = None if wider is None else compile_linear(wider, raw=raw)
         except re2.error:
             continue
-    return None
+        if compiled is None or compiled.programsize <= _MOST_INSTRUCTIONS or most < math.inf:
+            break
+    return compiled
 
 
 def limiting_construct(pattern: str) -> tuple[str, str] | None:

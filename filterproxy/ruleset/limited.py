@@ -29,9 +29,6 @@ _TOKEN = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_WIDER_TOKENS = {"back": "(?:(?s:.*))"}
-# RE2 takes no more than 1000 repetitions, nested ones multiplied.
-_LOOSE_TOKENS = _WIDER_TOKENS | {"counted": "*"}
 _SHORTEST = 0.001
 _RE2_END = re.compile(r"(?<!\\)((?:\\\\)*)\\z")
 
@@ -48,13 +45,12 @@ class TimeBudget:
         self.left -= seconds
 
 
-def widened(pattern: str, *, loose: bool = True) -> str | None:
+def widened(pattern: str, *, most: float = 0) -> str | None:
     """Return an expression for RE2 that matches wherever this one does, and elsewhere too; None when there is none.
 
-    Look-around is left out, a backreference is any text, and what may not go back may. `loose`: a counted repetition is
-    any number.
+    Look-around is left out, a backreference is any text, and what may not go back may. A counted repetition that may be
+    one of more than `most` is any number.
     """
-    tokens = _LOOSE_TOKENS if loose else _WIDER_TOKENS
     kept: list[str] = []
     opened: list[bool] = []  # of each open group: whether it is inside (or is) one that is left out
     skip_plus = False
@@ -79,8 +75,17 @@ def widened(pattern: str, *, loose: bool = True) -> str | None:
             continue
         skip_plus = kind == "possessive"
         if not hidden:
-            kept.append(tokens.get(kind or "", text))
+            kept.append(_wider_token(kind or "", text, most))
     return None if opened else "".join(kept)
+
+
+def _wider_token(kind: str, text: str, most: float) -> str:
+    if kind == "back":
+        return "(?:(?s:.*))"
+    if kind == "counted":  # RE2 takes no more than 1000 repetitions, nested ones multiplied
+        last = text[1:-1].rpartition(",")[2]
+        return "*" if int(last or 0) > most or most == 0 else text
+    return text
 
 
 class LimitedExpression:
