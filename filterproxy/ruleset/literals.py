@@ -25,6 +25,8 @@ class Literals(NamedTuple):
     `runs` and `gaps`: how many stretches of any length without a blank, and without a letter of ASCII, a match may have
     besides those characters.
     `also`: more groups of texts, of each of which every match holds at least one.
+    `before`: how many characters of a match stand before one of `texts` at most, None when there is no limit; `fixed`:
+    it is always as many.
     """
 
     texts: Group = frozenset()
@@ -32,6 +34,8 @@ class Literals(NamedTuple):
     runs: int = 0
     gaps: int = 0
     also: tuple[Group, ...] = ()
+    before: int | None = None
+    fixed: bool = False
 
 
 MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
@@ -39,6 +43,7 @@ MAX_PRODUCT = 64  # texts a concatenation may multiply out to
 MAX_GROUP = 1000  # texts one group may hold
 MAX_ALSO = 8  # texts of a group that is looked for only near one of the best group
 MIN_BITS = 5  # how rare such a group has to be
+FIXED_BITS = 2  # by which a group is better of which it is known where in a match it stands
 MAX_DEPTH = 60
 MAX_PATTERN = 20_000  # longer ones are letters with all their look-alikes, in which nothing is literal
 MAX_CLASS = 4  # members of a character class that count as alternatives
@@ -59,40 +64,58 @@ class _NotUnderstood(Exception):
     """The expression uses something this reader has no rule for."""
 
 
+class _Found(NamedTuple):
+    """Texts of which a part matches one at least, and how many characters stand before it (see `Literals`)."""
+
+    texts: Group
+    before: int | None = 0
+    fixed: bool = True
+
+    def after(self, longest: int | None, constant: bool) -> _Found:
+        """Return the same behind a part that matches that many characters at most."""
+        before = None if self.before is None or longest is None else self.before + longest
+        return _Found(self.texts, before, self.fixed and constant and before is not None)
+
+
+_NONE = _Found(frozenset(), None, False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Node:
     """What a part matches: exactly these texts, or (exact is None) anything that contains one text of each group.
 
     `longest` is the most characters it matches, None when there is no limit; besides them it matches up to `runs`
     stretches without a blank and `gaps` stretches without a letter. `solid`, `gap`: it is one character that is no
-    blank, no letter.
+    blank, no letter. `constant`: it always matches `longest` characters.
     """
 
     exact: Group | None = None
-    groups: tuple[Group, ...] = ()
+    groups: tuple[_Found, ...] = ()
     longest: int | None = None
     runs: int = 0
     gaps: int = 0
     solid: bool = False
     gap: bool = False
+    constant: bool = False
 
 
 def _exactly(*texts: str) -> _Node:
     longest = max(map(len, texts))
     single = longest == 1 and "" not in texts
     solid = single and " " not in texts
-    return _Node(frozenset(texts), (), longest, solid=solid, gap=single and not any(map(str.isalpha, texts)))
+    gap = single and not any(map(str.isalpha, texts))
+    return _Node(frozenset(texts), (), longest, solid=solid, gap=gap, constant=min(map(len, texts)) == longest)
 
 
 _NOTHING = _exactly("")
 _SPACE = _exactly(" ")
-_ANY_CHARACTER = _Node(None, (), 1)
+_ANY_CHARACTER = _Node(None, (), 1, constant=True)
 _ESCAPED_CLASSES = {
-    "w": _Node(None, (), 1, solid=True),
-    "S": _Node(None, (), 1, solid=True),
-    "d": _Node(None, (), 1, solid=True, gap=True),
-    "W": _Node(None, (), 1, gap=True),
-    "s": _Node(None, (), 1, gap=True),
+    "w": _Node(None, (), 1, solid=True, constant=True),
+    "S": _Node(None, (), 1, solid=True, constant=True),
+    "d": _Node(None, (), 1, solid=True, gap=True, constant=True),
+    "W": _Node(None, (), 1, gap=True, constant=True),
+    "s": _Node(None, (), 1, gap=True, constant=True),
 }
 
 
@@ -109,10 +132,11 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
         node = _Reader(pattern, plain).alternation(0)
     except (_NotUnderstood, IndexError, ValueError, OverflowError):
         return Literals()
-    best = _best(node) or frozenset()
-    others = (group for group in _groups(node) if group != best and _checkable(group) and _rarity(group) > MIN_BITS)
-    also = sorted(others, key=lambda group: (_rarity(group), sorted(group)), reverse=True)[:2] if best else []
-    return Literals(best, node.longest or 0, *_stretches(node), tuple(also))
+    best = _best(node) or _NONE
+    groups = {found.texts for found in _groups(node)} - {best.texts}
+    others = (group for group in groups if _checkable(group) and _rarity(group) > MIN_BITS)
+    also = sorted(others, key=lambda group: (_rarity(group), sorted(group)), reverse=True)[:2] if best.texts else []
+    return Literals(best.texts, node.longest or 0, *_stretches(node), tuple(also), best.before, best.fixed)
 
 
 def _checkable(group: Group) -> bool:
@@ -155,35 +179,48 @@ def _excludes(char_class: str) -> tuple[bool, bool]:
     return members.match(" ") is None, not any(map(members.match, ascii_letters))
 
 
-def _groups(node: _Node) -> tuple[Group, ...]:
-    return node.groups if node.exact is None else (node.exact,)
+def _groups(node: _Node) -> tuple[_Found, ...]:
+    return node.groups if node.exact is None else (_Found(node.exact),)
 
 
-def _best(node: _Node) -> Group | None:
-    return max((group for group in _groups(node) if _useful(group)), key=_quality, default=None)
+def _best(node: _Node) -> _Found | None:
+    return max((found for found in _groups(node) if _useful(found.texts)), key=_worth, default=None)
+
+
+def _worth(found: _Found) -> tuple[float, list[str]]:
+    """Return how rarely it is found, in bits, and what a match is the easier to see with."""
+    bits, texts = _quality(found.texts)
+    return bits + FIXED_BITS * found.fixed, texts
 
 
 def _concatenate(nodes: Iterable[_Node]) -> _Node:
     """Return what the nodes match one after the other."""
-    groups: list[Group] = []
-    current, exact = _EMPTY, True
+    groups: list[_Found] = []
+    current, exact = _Found(_EMPTY), True
     longest: int | None = 0
     runs = gaps = 0
+    constant = True
     for node in nodes:
+        lead = None if runs or gaps else longest  # the most characters before this node
+        product = None if node.exact is None else len(current.texts) * len(node.exact)
+        if node.exact is not None and product is not None and product <= MAX_PRODUCT:
+            texts = frozenset(left + right for left in current.texts for right in node.exact)
+            current = current._replace(texts=texts)
+        else:
+            exact = False
+            groups.append(current)
+            groups += (found.after(lead, constant) for found in node.groups)
+            start = _Found(_EMPTY if node.exact is None else node.exact)
+            current = start.after(lead, constant)
         longest = None if longest is None or node.longest is None else longest + node.longest
-        runs += node.runs
-        gaps += node.gaps
-        if node.exact is not None and len(current) * len(node.exact) <= MAX_PRODUCT:
-            current = frozenset(left + right for left in current for right in node.exact)
-            continue
-        exact = False
-        groups.append(current)
-        groups.extend(node.groups)
-        current = _EMPTY if node.exact is None else node.exact
+        runs, gaps = runs + node.runs, gaps + node.gaps
+        constant = constant and node.constant
+        if node.exact is None:
+            current = _Found(_EMPTY).after(None if runs or gaps else longest, constant)
     if exact:
-        return _Node(current, (), longest)
-    kept = tuple(group for group in (*groups, current) if _useful(group) or _checkable(group))
-    return _Node(None, kept, longest, runs, gaps)
+        return _Node(current.texts, (), longest, constant=constant)
+    kept = tuple(found for found in (*groups, current) if _useful(found.texts) or _checkable(found.texts))
+    return _Node(None, kept, longest, runs, gaps, constant=constant)
 
 
 def _alternate(nodes: list[_Node]) -> _Node:
@@ -194,29 +231,37 @@ def _alternate(nodes: list[_Node]) -> _Node:
     longest = max(bounded) if len(bounded) == len(nodes) else None
     runs, gaps = max(node.runs for node in nodes), max(node.gaps for node in nodes)
     solid, gap = all(node.solid for node in nodes), all(node.gap for node in nodes)
+    constant = all(node.constant and node.longest == longest for node in nodes)
     exact = [node.exact for node in nodes if node.exact is not None]
     if len(exact) == len(nodes) and sum(map(len, exact)) <= MAX_GROUP:
-        return _Node(frozenset().union(*exact), (), longest, solid=solid, gap=gap)
-    best = [_best(node) for node in nodes]
-    found = [group for group in best if group is not None]
-    if len(found) < len(nodes):
-        return _Node(None, (), longest, runs, gaps, solid, gap)
-    return _Node(None, (frozenset().union(*found),), longest, runs, gaps)
+        return _Node(frozenset().union(*exact), (), longest, solid=solid, gap=gap, constant=constant)
+    best = [found for node in nodes if (found := _best(node)) is not None]
+    groups = (_either(best),) if len(best) == len(nodes) else ()
+    return _Node(None, groups, longest, runs, gaps, solid and not groups, gap and not groups, constant)
+
+
+def _either(found: list[_Found]) -> _Found:
+    """Return the texts of alternatives together."""
+    places = [item.before for item in found if item.before is not None]
+    before = max(places) if len(places) == len(found) else None
+    fixed = all(item.fixed and item.before == before for item in found)
+    return _Found(frozenset().union(*(item.texts for item in found)), before, fixed)
 
 
 def _repeat(node: _Node, least: int, most: int | None) -> _Node:
     """Return what `least` to `most` (None: any number) repetitions match."""
+    groups = _groups(node) if least else ()
     if most is None and node.solid:
-        return _Node(None, _groups(node) if least else (), 0, 1)
+        return _Node(None, groups, 0, 1)
     if most is None and node.gap:
-        return _Node(None, _groups(node) if least else (), 0, 0, 1)
+        return _Node(None, groups, 0, 0, 1)
     longest = None if most is None or node.longest is None else most * node.longest
     runs, gaps = (0, 0) if most is None else (most * node.runs, most * node.gaps)
     if least == 0 and most == 1 and node.exact is not None:
-        return _Node(node.exact | _EMPTY, (), longest)
+        return _Node(node.exact | _EMPTY, (), longest, constant=longest == 0)
     if least == most and least <= 10:
         return _concatenate([node] * least)
-    return _Node(None, _groups(node) if least else (), longest, runs, gaps)
+    return _Node(None, groups, longest, runs, gaps, constant=node.constant and least == most)
 
 
 class _Reader:
@@ -388,7 +433,7 @@ class _Reader:
                 members |= item
         self.at += 1
         if members is None or negated or len(members) > MAX_CLASS:
-            return _Node(None, (), 1, 0, 0, *_excludes(self.text[begin : self.at]))
+            return _Node(None, (), 1, 0, 0, *_excludes(self.text[begin : self.at]), constant=True)
         return _alternate([self.char(member) for member in sorted(members)])
 
     def class_item(self) -> set[str] | None:
@@ -426,7 +471,8 @@ class _Reader:
         caseless = char.lower() == char.upper() == char.casefold() == char
         if (paired or caseless) and self.plain:
             return _exactly(char.lower())
-        return _ANY_CHARACTER
+        # Of bytes of unknown encoding it is several.
+        return _ANY_CHARACTER if self.plain else _Node(None, (), len(char.encode("utf-8", "replace")))
 
 
 @lru_cache(maxsize=4096)

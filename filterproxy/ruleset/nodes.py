@@ -148,19 +148,36 @@ class Pattern:
 
     def _near(self, regex: Any, value: Value, places: Places, run: Run) -> bytes | None:
         """Return what is matched, or None; with places of its literals only what is around them is searched."""
-        data = value.data
+        data, literals = value.data, self.literals
         if not places:
             return searching.first(regex, data)
         text, _ = run.facts.folded(self.field)
-        reach = self.reach(value, run)
-        if not reach or len(places) > MAX_PLACES:
+        if len(places) > MAX_PLACES:
             return searching.first(regex, data) if self._has_also(text, 0, len(text)) else None
+        wide = 0 if self.field.raw else len(data) - len(value.text)
+        before = literals.before
+        if before is not None and literals.fixed and not (before and wide):
+            return searching.first_at(regex, data, [place - before for place in sorted(places)])
+        lead = None if before is None else before + min(3 * before, wide)
+        return self._around(regex, value, text, sorted(places), lead, run)
+
+    def _around(
+        self, regex: Any, value: Value, text: bytes, places: list[int], lead: int | None, run: Run
+    ) -> bytes | None:
+        """Return what is matched around the places; it begins no more than `lead` bytes before one of them."""
+        data = value.data
+        reach = self.reach(value, run)
+        if not reach:
+            if not self._has_also(text, 0, len(text)):
+                return None
+            return searching.first(regex, data, 0 if lead is None else max(places[0] - lead, 0))
+        lead = reach if lead is None else lead
         if self.also:
             places = [place for place in places if self._has_also(text, max(place - reach, 0), place + reach)]
-        if 2 * reach * len(places) > len(data):
+        if (lead + reach) * len(places) > len(data):
             return searching.first(regex, data)
-        for place in sorted(places):
-            found = searching.first(regex, data, place - reach, place + reach)
+        for place in places:
+            found = searching.first(regex, data, place - lead, place + reach)
             if found is not None:
                 return found
         return None

@@ -5,12 +5,13 @@ The rule: what is found is what `search` and `finditer` of the compiled expressi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import re2
 
 _UNANCHORED = re2._re2.RE2.Anchor.UNANCHORED
+_ANCHORED = re2._re2.RE2.Anchor.ANCHOR_START
 
 
 def first(regex: Any, data: bytes, start: int = 0, stop: int | None = None) -> bytes | None:
@@ -19,6 +20,17 @@ def first(regex: Any, data: bytes, start: int = 0, stop: int | None = None) -> b
     stop = length if stop is None or stop > length else stop
     begin, end = regex._regexp.Match(_UNANCHORED, data, max(start, 0), stop)[0]
     return None if begin < 0 else data[begin:end]
+
+
+def first_at(regex: Any, data: bytes, starts: Iterable[int]) -> bytes | None:
+    """Return what a compiled expression matches at the first of some places, None when at none of them."""
+    match, length = regex._regexp.Match, len(data)
+    for start in starts:
+        if start >= 0:
+            begin, end = match(_ANCHORED, data, start, length)[0]
+            if begin >= 0:
+                return data[begin:end]
+    return None
 
 
 def every(regex: Any, data: bytes) -> Iterator[bytes]:
