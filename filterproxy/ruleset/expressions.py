@@ -107,6 +107,16 @@ def _wider(pattern: str, raw: bool) -> re2._Regexp | None:
     return compiled
 
 
+def compile_across(linear: str, *, raw: bool) -> re2._Regexp:
+    """Return what finds an expression in pieces that stand on a line each, or a wider one of fewer states."""
+    compiled = compile_linear(f"(?m){linear}", raw=raw)
+    wider = widened(linear, most=_LONG_REPETITION) if compiled.programsize > _MOST_INSTRUCTIONS else None
+    try:
+        return compiled if wider in (None, linear) else compile_linear(f"(?m){wider}", raw=raw)
+    except re2.error:
+        return compiled
+
+
 def limiting_construct(pattern: str) -> tuple[str, str] | None:
     """Return what needs a time limit in an expression (`look-around ('(?!' at character 8)`) and what avoids it."""
     return _find(_LIMITED, pattern)

@@ -85,6 +85,7 @@ class Facts:
         self._joined: dict[Field, bytes] = {}
         self._stretches: dict[Field, tuple[int, int]] = {}
         self._folded: dict[Field, tuple[bytes, bool]] = {}
+        self.header_texts: dict[str, bytes | None] = {}  # by the names that imported rules give them
 
     @cached_property
     def message(self) -> Message:

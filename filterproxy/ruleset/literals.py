@@ -14,7 +14,8 @@ from functools import lru_cache
 from string import ascii_letters
 from typing import NamedTuple
 
-from filterproxy.ruleset.rarity import rarest_window, rarity
+from filterproxy.ruleset.keys import BOUNDARY, bare, key_of
+from filterproxy.ruleset.rarity import rarity
 
 Group = frozenset[str]
 
@@ -26,7 +27,7 @@ class Literals(NamedTuple):
     besides those characters.
     `also`: more groups of texts, of each of which every match holds at least one.
     `before`: how many characters of a match stand before one of `texts` at most, None when there is no limit; `fixed`:
-    it is always as many.
+    it is always as many. `keys`: the texts with a BOUNDARY at an end where no word goes on.
     """
 
     texts: Group = frozenset()
@@ -36,9 +37,11 @@ class Literals(NamedTuple):
     also: tuple[Group, ...] = ()
     before: int | None = None
     fixed: bool = False
+    keys: Group = frozenset()
 
 
-MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text
+MIN_LENGTH = 4  # of a literal, in UTF-8 bytes: shorter ones are in every text, unless they are rare words
+MIN_RARITY = 10  # bits of a group of shorter ones
 MAX_PRODUCT = 64  # texts a concatenation may multiply out to
 MAX_GROUP = 1000  # texts one group may hold
 MAX_ALSO = 8  # texts of a group that is looked for only near one of the best group
@@ -56,6 +59,7 @@ _SIMPLE_CLASS = re.compile(r"\[\^?\]?(?:\\[dswDSW.\]\[/_^$-]|[^\\\[])*\]\Z")
 _WHOLE_CLASS = re.compile(r"\[(?!\^\])(?:[^\]\[\\]|\\.)+\]", re.DOTALL)
 _CLASS_ESCAPES = "dDsSwWpPC"
 _EMPTY_ESCAPES = "bBAz"
+_NO_BOUNDARY = "B"
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 _EMPTY: Group = frozenset({""})
 
@@ -108,6 +112,7 @@ def _exactly(*texts: str) -> _Node:
 
 
 _NOTHING = _exactly("")
+_BOUNDARY = _Node(frozenset({BOUNDARY}), (), 0, constant=True)
 _SPACE = _exactly(" ")
 _ANY_CHARACTER = _Node(None, (), 1, constant=True)
 _ESCAPED_CLASSES = {
@@ -133,21 +138,26 @@ def required_literals(pattern: str, *, plain: bool) -> Literals:
     except (_NotUnderstood, IndexError, ValueError, OverflowError):
         return Literals()
     best = _best(node) or _NONE
-    groups = {found.texts for found in _groups(node)} - {best.texts}
-    others = (group for group in groups if _checkable(group) and _rarity(group) > MIN_BITS)
+    texts = _bare(best.texts)
+    groups = {_bare(found.texts) for found in _groups(node) if _checkable(found.texts)} - {texts}
+    others = (group for group in groups if _rarity(group) > MIN_BITS)
     also = sorted(others, key=lambda group: (_rarity(group), sorted(group)), reverse=True)[:2] if best.texts else []
-    return Literals(best.texts, node.longest or 0, *_stretches(node), tuple(also), best.before, best.fixed)
+    return Literals(texts, node.longest or 0, *_stretches(node), tuple(also), best.before, best.fixed, best.texts)
 
 
 def _checkable(group: Group) -> bool:
     """Tell whether the texts of a group are few enough to be looked for one after the other near another literal."""
-    return 0 < len(group) <= MAX_ALSO and "" not in group
+    return 0 < len(group) <= MAX_ALSO and "" not in group and BOUNDARY not in group
+
+
+def _bare(group: Group) -> Group:
+    return frozenset(map(bare, group))
 
 
 @lru_cache(maxsize=65536)
 def _rarity(group: Group) -> float:
     """Return how rarely one of the texts stands at a place, in bits."""
-    return -math.log2(sum(2.0 ** -rarity(text.encode()) for text in group))
+    return -math.log2(sum(2.0 ** -rarity(key_of(text).text) for text in group))
 
 
 def _stretches(node: _Node) -> tuple[int, int]:
@@ -155,16 +165,16 @@ def _stretches(node: _Node) -> tuple[int, int]:
 
 
 def _useful(group: Group) -> bool:
-    return 0 < len(group) <= MAX_GROUP and all(
-        len(text) >= MIN_LENGTH or len(text.encode()) >= MIN_LENGTH for text in group
-    )
+    if not 0 < len(group) <= MAX_GROUP:
+        return False
+    shortest = min(len(bare(text).encode()) for text in group)
+    return shortest >= MIN_LENGTH or (shortest > 0 and _rarity(group) >= MIN_RARITY)
 
 
 @lru_cache(maxsize=65536)
 def _quality(group: Group) -> tuple[float, list[str]]:
     """Return how rarely one of the texts is found, in bits."""
-    often = sum(2.0 ** -rarest_window(text.encode())[1] for text in group)
-    return -math.log2(often), sorted(group)
+    return _rarity(group), sorted(group)
 
 
 @lru_cache(maxsize=4096)
@@ -348,7 +358,7 @@ class _Reader:
         if char == ".":
             return _ANY_CHARACTER
         if char in "^$":
-            return _NOTHING
+            return _BOUNDARY
         if char in "*+?":
             raise _NotUnderstood
         return self.char(char)
@@ -379,7 +389,7 @@ class _Reader:
         if char == "Q":
             return self.quoted()
         if char in _EMPTY_ESCAPES:
-            return _NOTHING
+            return _NOTHING if char == _NO_BOUNDARY else _BOUNDARY
         if char == "s" and self.plain:
             return _SPACE
         if char in _CLASS_ESCAPES:
@@ -465,6 +475,8 @@ class _Reader:
 
     def char(self, char: str) -> _Node:
         """Return the node of one character; one whose letter cases are not a plain pair stands for any text."""
+        if char == BOUNDARY:
+            return _ANY_CHARACTER
         if char.isascii():
             return _exactly(char.lower())
         paired = "А" <= char <= "я"  # Cyrillic; accented Latin letters are not in normal form

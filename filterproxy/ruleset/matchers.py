@@ -23,8 +23,8 @@ from filterproxy.ruleset.expressions import (
     ExpressionError,
     any_of,
     check_ranges,
+    compile_across,
     compile_expression,
-    compile_linear,
     is_limited,
     limiting_construct,
     literally,
@@ -98,7 +98,7 @@ class Compiler:
                 literals = required_literals(linear, plain=of.normalize)
                 linear = _ends_of_lines(linear) if of.split else linear
                 if of.split and not _SWITCHED_OFF.search(linear):
-                    across = compile_linear(f"(?m){linear}", raw=of.raw)
+                    across = compile_across(linear, raw=of.raw)
             if isinstance(regex, LimitedExpression):
                 literals = literals._replace(longest=0)
             known = Pattern(len(self.patterns), of, regex, literals, linear or "", across)

@@ -387,30 +387,42 @@ class AtLeastNode:
 
     count: int
     nodes: tuple[Node, ...]
-    _wakes: list[tuple[frozenset[int], ...]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _woken: list[tuple[tuple[Node, Wake], ...]] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def _asleep(self, run: Run) -> int:
-        """Return how many of the nodes cannot hold, as nothing in the message wakes them."""
-        if not self._wakes:  # known when all rules are there
-            self._wakes.append(tuple(wake for node in self.nodes if (wake := node.wake()) is not None))
-        candidates = run.candidates.keys()
-        return sum(candidates.isdisjoint(wake) for wake in self._wakes[0])
+    def _awake(self, run: Run) -> list[Node] | None:
+        """Return the nodes that may hold, None when they are too few."""
+        if not self._woken:  # known when all rules are there
+            self._woken.append(tuple((node, node.wake()) for node in self.nodes))
+        spare = len(self.nodes) - self.count
+        asleep = run.candidates.keys().isdisjoint
+        awake: list[Node] = []
+        for node, wake in self._woken[0]:
+            if wake is None or not asleep(wake):
+                awake.append(node)
+            elif not spare:
+                return None
+            else:
+                spare -= 1
+        return awake
 
     def matches(self, run: Run) -> Evidence | None:
         """Return the evidence of those that hold."""
-        if len(self.nodes) - self._asleep(run) < self.count:
+        awake = self._awake(run)
+        if awake is None:
             return None
         seen: list[str] = []
-        number = 0
-        for left, node in zip(range(len(self.nodes), 0, -1), self.nodes, strict=True):
-            if number + left < self.count:
-                return None
+        number, spare = 0, len(awake) - self.count
+        for node in awake:
             evidence = node.matches(run)
-            if evidence is not None:
-                number += 1
-                seen += evidence
-                if number >= self.count:
-                    return tuple(seen)
+            if evidence is None:
+                if not spare:
+                    return None
+                spare -= 1
+                continue
+            number += 1
+            seen += evidence
+            if number >= self.count:
+                return tuple(seen)
         return None
 
     def wake(self) -> Wake:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from ahocorasick_rs import BytesAhoCorasick
 
+from filterproxy.ruleset.keys import Key, key_of, spaced
 from filterproxy.ruleset.literals import Group
 
 Places: TypeAlias = list[int] | None
@@ -43,17 +44,20 @@ def same_places(text: bytes, folded: bytes) -> bool:
 
 
 class Prefilter:
-    """An index over expressions; each belongs to one segment (a text of the message) and may have literals."""
+    """An index over expressions; each belongs to one segment (a text of the message) and may have literals.
+
+    Literals are in lower case and may have a BOUNDARY at their ends (see `keys`).
+    """
 
     def __init__(self, expressions: Iterable[tuple[int, Group]]) -> None:
         self._always: dict[int, list[int]] = defaultdict(list)
-        wakes: dict[int, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(list))
+        wakes: dict[int, dict[Key, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, (segment, group) in enumerate(expressions):
             if not group:
                 self._always[segment].append(number)
-            for text in map(str.encode, group):
-                wakes[segment][text].append(number)
-        self._literals = {segment: _Literals(found) for segment, found in wakes.items()}
+            for text in group:
+                wakes[segment][key_of(text)].append(number)
+        self._indexes = {segment: _indexes(found) for segment, found in wakes.items()}
 
     def candidates(self, segments: Sequence[bytes]) -> dict[int, Places]:
         """Return the numbers of the expressions that may match, with places of their literals in their segments.
@@ -65,32 +69,44 @@ class Prefilter:
         for segment, text in enumerate(segments):
             if text:
                 found.update(dict.fromkeys(self._always.get(segment, ())))
-                literals = self._literals.get(segment)
-                if literals is not None:
-                    literals.find(text, found)
+                for index in self._indexes.get(segment, ()):
+                    index.find(text, found)
         return found
 
 
-class _Literals:
-    """The literals of one segment, each with the expressions that it wakes."""
+def _indexes(wakes: Mapping[Key, Sequence[int]]) -> list[_Index]:
+    """Return the indexes of one segment: of the keys that are looked for in the spaced text, and of the others."""
+    kinds = ({key: numbers for key, numbers in wakes.items() if key.exact is exact} for exact in (False, True))
+    return [_Index(kind) for kind in kinds if kind]
 
-    def __init__(self, wakes: Mapping[bytes, Sequence[int]]) -> None:
-        self._wakes = [tuple(numbers) for numbers in wakes.values()]
-        self._automaton = BytesAhoCorasick(wakes)
+
+class _Index:
+    """The keys that are looked for in one form of a segment, each with the expressions that it wakes."""
+
+    def __init__(self, wakes: Mapping[Key, Sequence[int]]) -> None:
+        self._exact = next(iter(wakes)).exact
+        self._only_wide = self._exact and not any(key.text.isascii() for key in wakes)
+        # Where a literal begins in the text, given where its key begins in the form that is searched.
+        self._wakes = [(key.lead - (not self._exact), tuple(numbers)) for key, numbers in wakes.items()]
+        self._automaton = BytesAhoCorasick([key.text for key in wakes])
 
     def find(self, text: bytes, found: dict[int, Places]) -> None:
         """Add to `found` the expressions that the text wakes, with the places of their literals."""
-        wakes = self._wakes
+        if self._only_wide and text.isascii():
+            return
+        searched = text if self._exact else spaced(text)
         places: dict[int, list[int]] = {}
-        for literal, start, _ in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            if literal in places:
-                places[literal].append(start)
+        for key, start, _ in self._automaton.find_matches_as_indexes(searched, overlapping=True):
+            if key in places:
+                places[key].append(start)
             else:
-                places[literal] = [start]
-        for literal, starts in places.items():
-            for number in wakes[literal]:
+                places[key] = [start]
+        for key, starts in places.items():
+            shift, numbers = self._wakes[key]
+            begins = [start + shift for start in starts[: MAX_PLACES + 1]]
+            for number in numbers:
                 known = found.get(number)
                 if known is None:
-                    found[number] = starts[: MAX_PLACES + 1]
+                    found[number] = begins.copy()
                 elif len(known) <= MAX_PLACES:
-                    known += starts[: MAX_PLACES + 1]
+                    known += begins

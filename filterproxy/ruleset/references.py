@@ -123,16 +123,27 @@ class SumNode:
     numbers: Numbers
     limits: tuple[float, ...]
     as_hits: bool = False
+    _woken: list[tuple[tuple[float, Node, float, Wake], ...]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def _sum(self, run: Run) -> float:
-        weighted = zip(self.terms, self.limits, strict=True)
-        return sum(weight * min(hits_of(node, run), most) for (weight, node), most in weighted)
+        if not self._woken:  # known when all rules are there
+            weighted = zip(self.terms, self.limits, strict=True)
+            self._woken.append(tuple((weight, node, most, node.wake()) for (weight, node), most in weighted))
+        asleep = run.candidates.keys().isdisjoint
+        return sum(
+            weight * min(hits_of(node, run), most)
+            for weight, node, most, wake in self._woken[0]
+            if wake is None or not asleep(wake)
+        )
 
     def matches(self, run: Run) -> Evidence | None:
         """Return the evidence of those that hold."""
         if self._sum(run) not in self.numbers:
             return None
-        seen = (node.matches(run) for _, node in self.terms)
+        asleep = run.candidates.keys().isdisjoint
+        seen = (node.matches(run) for _, node, _, wake in self._woken[0] if wake is None or not asleep(wake))
         return tuple(text for evidence in seen if evidence for text in evidence)
 
     def count_hits(self, run: Run) -> float:

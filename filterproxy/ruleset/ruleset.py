@@ -176,7 +176,7 @@ class _Matcher:
         self._fields: list[Field] = list(dict.fromkeys(_searched(pattern.field) for pattern in indexed))
         segments = {of: segment for segment, of in enumerate(self._fields)}
         searched = [segments[_searched(pattern.field)] for pattern in indexed]
-        self._prefilter = Prefilter(zip(searched, (p.literals.texts for p in indexed), strict=True))
+        self._prefilter = Prefilter(zip(searched, (p.literals.keys for p in indexed), strict=True))
         # Places in a longer text say nothing about its pieces.
         self._segments = [segments[p.field] if p.field.within is None else None for p in indexed]
 

@@ -73,7 +73,8 @@ def _fits(pattern: Pattern) -> bool:
 
 
 def _instructions(pattern: Pattern) -> int:
-    compiled = pattern.regex.wider if isinstance(pattern.regex, LimitedExpression) else pattern.regex
+    itself = pattern.regex.wider if isinstance(pattern.regex, LimitedExpression) else pattern.regex
+    compiled = pattern.across or itself
     return 0 if compiled is None else int(compiled.programsize)
 
 
@@ -103,6 +104,6 @@ def _compile(of: Field, patterns: list[Pattern]) -> _Set:
         options.encoding = re2.Options.Encoding.LATIN1
     compiled = re2.Set.SearchSet(options)
     for pattern in patterns:
-        compiled.Add(("(?m)" if of.split else "") + pattern.linear)
+        compiled.Add(pattern.across.pattern.decode() if of.split else pattern.linear)
     compiled.Compile()
     return _Set(of, tuple(pattern.number for pattern in patterns), compiled)

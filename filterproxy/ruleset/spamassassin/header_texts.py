@@ -39,6 +39,13 @@ class _Query(NamedTuple):
 
 def header_text(facts: Facts, query: str) -> bytes | None:
     """Return the text of a header rule's left side (`From:addr`), None when there is no such field."""
+    known = facts.header_texts
+    if query not in known:
+        known[query] = _header_text(facts, query)
+    return known[query]
+
+
+def _header_text(facts: Facts, query: str) -> bytes | None:
     read, only, parts, encoding = _understood(query)
     values = read(facts)[only]
     for part in parts:

@@ -43,6 +43,16 @@ def test_the_wider_expression(pattern, wider):
     assert widened(pattern) == wider
 
 
+def test_only_long_repetitions_are_any_number_in_a_less_loose_one():
+    assert widened(r"(?!x)a{2,3}b{1,80}c{41}d{9,}", most=40) == "(?:)a{2,3}b*c*d{9,}"
+
+
+def test_the_wider_expression_has_few_states_for_long_repetitions():
+    found = compile_expression(r"\nTo: ([^\n,]+)\n+(?:[^\n]{1,200}\n+)*Subject: [^\n]{0,100}\1", raw=True)
+    assert isinstance(found, LimitedExpression)
+    assert found.wider.programsize < 100
+
+
 @pytest.mark.parametrize(
     ("pattern", "text", "found"),
     [

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filterproxy.ruleset.expressions import ExpressionError, compile_expression
+from filterproxy.ruleset.keys import key_of
 from filterproxy.ruleset.limited import LimitedExpression
 from filterproxy.ruleset.literals import required_literals
 from filterproxy.ruleset.normal_form import normal_form
@@ -91,7 +92,7 @@ def test_how_many_stretches_of_any_length_it_has_besides(pattern, longest, runs,
         r"(?:urgent){0,3}",
         r".*",
         "",
-        r"abc",
+        r"the",
         r"\pL+",
         r"[[:alpha:]]{9}",
         r"(?=urgent)",
@@ -162,6 +163,53 @@ def test_every_match_holds_a_literal(expression, ignore_case, texts):
         if literals.texts:
             folded = fold(matched)
             assert any(literal.encode() in folded for literal in literals.texts), (pattern, plain, literals)
+            lower = folded.decode()
+            least = min(lower.find(literal) for literal in literals.texts if literal in lower)
+            starts = {at for literal in literals.texts for at in range(len(lower)) if lower.startswith(literal, at)}
+            assert literals.before is None or least <= literals.before, (pattern, plain, literals)
+            assert not literals.fixed or literals.before in starts, (pattern, plain, literals)
+            begin = len(plain.encode()[: found.start()].decode())
+            edged = f" {re.sub('[^a-z0-9_]', ' ', fold(plain).decode())} "[begin : begin + len(matched) + 2]
+            assert (
+                not all(map(str.isascii, literals.keys))
+                or not plain.isascii()
+                or any((key_of(key).exact or key_of(key).text.decode() in edged) for key in literals.keys)
+            ), (pattern, plain, literals)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "keys"),
+    [
+        (r"\blottery\b", {"\blottery\b"}),
+        (r"^(?:sign|view)\b.{0,40}\bdocuments", {"\bdocuments"}),
+        (r"\A(?:scr|pif)\z", {"\bscr\b", "\bpif\b"}),
+        (r"lotte\Bry", {"lottery"}),
+        (r"\x08lottery", {"lottery"}),
+    ],
+)
+def test_where_no_word_goes_on_is_known(pattern, keys):
+    assert required_literals(pattern, plain=True).keys == keys
+
+
+@pytest.mark.parametrize(
+    ("pattern", "before", "fixed"),
+    [
+        (r"\blottery", 0, True),
+        (r"(?:my|our) lottery", 0, True),
+        (r"[^x].lottery", 2, True),
+        (r".{2,5}lottery", 5, False),
+        (r"(?:.|..)lottery", 2, False),
+        (r"\w+lottery", None, False),
+        (r".*lottery", None, False),
+        (r"lottery.*", 0, True),
+        (r".(?:lottery|.sweepstake)", 2, False),
+        (r".(?:lottery|sweepstake)x?", 1, True),
+        (r"(?:.lottery\d){2}", 1, True),
+    ],
+)
+def test_how_much_of_a_match_stands_before_a_literal(pattern, before, fixed):
+    literals = required_literals(pattern, plain=True)
+    assert (literals.before, literals.fixed) == (before, fixed)
 
 
 @settings(max_examples=300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filterproxy.ruleset.prefilter import Prefilter, fold, same_places
+from filterproxy.ruleset.prefilter import MAX_PLACES, Prefilter, fold, same_places
 
 LITERALS = st.frozensets(st.text("abcé ", min_size=4, max_size=14), max_size=3)
 
@@ -15,7 +15,7 @@ LITERALS = st.frozensets(st.text("abcé ", min_size=4, max_size=14), max_size=3)
     st.lists(st.tuples(st.integers(0, 2), LITERALS), max_size=8),
     st.lists(st.text("abcé \n", max_size=60), min_size=3, max_size=3),
 )
-def test_it_names_exactly_the_expressions_whose_literals_are_there(expressions, texts):
+def test_it_names_all_expressions_whose_literals_are_there(expressions, texts):
     literals = [text for _, group in expressions for text in group]
     texts[1] += "".join(literals)
     segments = [fold(text) for text in texts]
@@ -25,12 +25,26 @@ def test_it_names_exactly_the_expressions_whose_literals_are_there(expressions, 
         if segments[segment] and (not group or any(text.encode() in segments[segment] for text in group))
     }
     found = Prefilter(expressions).candidates(segments)
-    assert set(found) == expected
-    for number, places in found.items():
+    assert set(found) >= expected
+    for number in expected:
         segment, group = expressions[number]
         texts = [text.encode() for text in group]
         starts = range(len(segments[segment]))
-        assert sorted(set(places or ())) == [at for at in starts if segments[segment].startswith(tuple(texts), at)]
+        there = {at for at in starts if segments[segment].startswith(tuple(texts), at)}
+        assert len(there) > MAX_PLACES or there <= set(found[number] or ())
+    for number in set(found) - expected:  # only where punctuation or an end is taken for a blank
+        segment, group = expressions[number]
+        text = b" %b " % segments[segment].replace(b"\n", b" ")
+        assert any(literal.encode() in text for literal in group)
+
+
+def test_a_word_is_not_found_in_another():
+    prefilter = Prefilter([(0, frozenset({"\bsign\b"})), (0, frozenset({"sign"})), (0, frozenset({"\b£5 sign"}))])
+    assert prefilter.candidates([b"assigned design"]) == {1: [2, 11]}
+    assert prefilter.candidates([b"sign"]) == {0: [0], 1: [0]}
+    assert prefilter.candidates([b"a (sign)!"]) == {0: [3], 1: [3]}
+    assert prefilter.candidates(["£5 sign".encode()]) == {0: [4], 1: [4], 2: [0]}
+    assert prefilter.candidates(["éclair signé".encode()]) == {0: [8], 1: [8]}
 
 
 def test_an_expression_without_literals_is_named_only_when_there_is_text():
