@@ -6,6 +6,7 @@ The rule: its paths are compiled in, so it gets a view of /etc and /var that nob
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Self
@@ -36,7 +37,9 @@ class OpenSmtpd(LoggedServer):
 
     def __init__(self, root: Path, url: str, next_hop: int) -> None:
         super().__init__(root)
-        self._folder = unpacked(Path(sys.prefix) / "opensmtpd", "opensmtpd", "opensmtpd-filter-rspamd")
+        fetched = unpacked(Path(sys.prefix) / "opensmtpd", "opensmtpd", "opensmtpd-filter-rspamd")
+        # Its filter runs as a user who may not be let into the folder of this project.
+        self._folder = shutil.copytree(fetched, root / "debian", symlinks=True)
         for name in ("spool/smtpd", "lib/opensmtpd/empty", "run"):
             (root / name).mkdir(parents=True)
         for path in (root / "spool", *(root / "spool").rglob("*"), *(root / "lib").rglob("*")):

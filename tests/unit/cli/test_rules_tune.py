@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -270,14 +271,15 @@ def test_options_that_are_no_use(folder, arguments, words):
 
 
 def remember(folder: Path, count: int, symbols) -> None:
-    """Write history rows for the first messages, as a running service would."""
+    """Write history rows for the first messages, as a running service would; older ones it might remove at once."""
+    began = time.time() - count
 
     async def write() -> None:
         store = SqliteStore(folder / "state.db")
         await store.start()
         for number in range(count):
             row = HistoryRow(
-                1_700_000_000.0 + number, "no action", 0, 4, message_id=f"<{number}@b.example>", symbols=symbols(number)
+                began + number, "no action", 0, 4, message_id=f"<{number}@b.example>", symbols=symbols(number)
             )
             store.record(row)
         assert await store.flush()
