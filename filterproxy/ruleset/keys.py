@@ -7,6 +7,7 @@ the blank that each spaced text begins with.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 # In literals it stands for a word boundary, or an end of the text.
@@ -36,6 +37,7 @@ def bare(literal: str) -> str:
     return literal.replace(BOUNDARY, "")
 
 
+@lru_cache(maxsize=65536)
 def key_of(literal: str) -> Key:
     """Return the key of a literal in lower case, in which BOUNDARY may stand."""
     text = bare(literal)

@@ -167,6 +167,8 @@ def _stretches(node: _Node) -> tuple[int, int]:
 def _useful(group: Group) -> bool:
     if not 0 < len(group) <= MAX_GROUP:
         return False
+    if min(map(len, group)) >= MIN_LENGTH + 2:  # boundaries included
+        return True
     shortest = min(len(bare(text).encode()) for text in group)
     return shortest >= MIN_LENGTH or (shortest > 0 and _rarity(group) >= MIN_RARITY)
 
@@ -206,30 +208,30 @@ def _worth(found: _Found) -> tuple[float, list[str]]:
 def _concatenate(nodes: Iterable[_Node]) -> _Node:
     """Return what the nodes match one after the other."""
     groups: list[_Found] = []
-    current, exact = _Found(_EMPTY), True
+    texts, exact = _EMPTY, True
+    before: int | None = 0  # of `texts`, with `fixed`
+    fixed = constant = True
     longest: int | None = 0
     runs = gaps = 0
-    constant = True
     for node in nodes:
-        lead = None if runs or gaps else longest  # the most characters before this node
-        product = None if node.exact is None else len(current.texts) * len(node.exact)
-        if node.exact is not None and product is not None and product <= MAX_PRODUCT:
-            texts = frozenset(left + right for left in current.texts for right in node.exact)
-            current = current._replace(texts=texts)
+        if node.exact is not None and len(texts) * len(node.exact) <= MAX_PRODUCT:
+            texts = frozenset([left + right for left in texts for right in node.exact])
         else:
             exact = False
-            groups.append(current)
-            groups += (found.after(lead, constant) for found in node.groups)
-            start = _Found(_EMPTY if node.exact is None else node.exact)
-            current = start.after(lead, constant)
+            groups.append(_Found(texts, before, fixed))
+            lead = None if runs or gaps else longest
+            groups += [found.after(lead, constant) for found in node.groups]
+            texts, before, fixed = node.exact or _EMPTY, lead, constant and lead is not None
         longest = None if longest is None or node.longest is None else longest + node.longest
         runs, gaps = runs + node.runs, gaps + node.gaps
         constant = constant and node.constant
         if node.exact is None:
-            current = _Found(_EMPTY).after(None if runs or gaps else longest, constant)
+            before = None if runs or gaps else longest
+            fixed = constant and before is not None
     if exact:
-        return _Node(current.texts, (), longest, constant=constant)
-    kept = tuple(found for found in (*groups, current) if _useful(found.texts) or _checkable(found.texts))
+        return _Node(texts, (), longest, constant=constant)
+    groups.append(_Found(texts, before, fixed))
+    kept = tuple(found for found in groups if _useful(found.texts) or _checkable(found.texts))
     return _Node(None, kept, longest, runs, gaps, constant=constant)
 
 
