@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from filterproxy import __version__
+from filterproxy.app.allocator import share_one_arena
 from filterproxy.app.compose import OpenResolver, load_ahead
 from filterproxy.app.errors import StartError
 from filterproxy.app.inherited import InheritedSockets
@@ -49,6 +50,7 @@ def serve(
     """
     if not loaded.settings.listeners:
         raise StartError("there is nothing to listen on: name a listener under 'listeners:'", temporary=False)
+    share_one_arena()
     bound = bind_all(loaded.settings.listeners, InheritedSockets.from_environment())
     try:
         drop_privileges(loaded.settings.user, loaded.settings.group)
