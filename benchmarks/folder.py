@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from benchmarks import corpus
 from benchmarks.lib import peer_systems
 from benchmarks.lib.nxdomain import name_server
 from benchmarks.lib.peer_systems import Training
+from benchmarks.lib.process_tree import end_with_all
 from benchmarks.throughput import ALL_CHECKS
 from tests.system.postfix import scratch_folder
 from tests.system.server import COMMAND
@@ -36,8 +36,8 @@ _LEARNED = 200
 
 def main() -> None:
     """Scan with each and print messages a second."""
+    end_with_all()
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started ends too
     cores = os.cpu_count() or 1
     with scratch_folder() as folder, name_server() as (_, port, pid):
         mail, some, training = _write(folder, options)

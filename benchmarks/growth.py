@@ -31,7 +31,7 @@ from benchmarks.lib.expressions import generated
 from benchmarks.lib.mail_samples import Mail
 from benchmarks.lib.milter_client import MilterClient
 from benchmarks.lib.nxdomain import name_server
-from benchmarks.lib.process_tree import cpu_seconds
+from benchmarks.lib.process_tree import cpu_seconds, end_with_all
 from benchmarks.throughput import LOCAL_CHECKS
 from filterproxy.message import Message
 from filterproxy.observability.metrics import prepare_multiprocess
@@ -49,6 +49,7 @@ STEEPEST = 1.3
 
 def main() -> None:
     """Measure the curves and print them."""
+    end_with_all()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(_CURVES))
     parser.add_argument("--output", type=Path, default=RESULTS)

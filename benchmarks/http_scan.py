@@ -28,7 +28,7 @@ from benchmarks.lib import mail_samples
 from benchmarks.lib.mail_samples import Mail
 from benchmarks.lib.milter_client import MilterClient
 from benchmarks.lib.nxdomain import name_server
-from benchmarks.lib.process_tree import cpu_seconds
+from benchmarks.lib.process_tree import cpu_seconds, end_with_all
 from benchmarks.throughput import CHECKS
 from tests.system.postfix import scratch_folder
 from tests.system.server import FilterproxyServer
@@ -57,6 +57,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def main() -> None:
     """Measure, print, write the figures."""
+    end_with_all()
     options = _options()
     corpus, mails = mail_samples.load(options.messages)
     found: dict[str, Any] = {"corpus": corpus, "messages": len(mails), "checks": options.checks}

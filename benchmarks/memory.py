@@ -24,7 +24,7 @@ from benchmarks.lib import mail_samples
 from benchmarks.lib.mail_samples import Mail
 from benchmarks.lib.milter_client import MilterClient
 from benchmarks.lib.nxdomain import name_server
-from benchmarks.lib.process_tree import pss_mib
+from benchmarks.lib.process_tree import end_with_all, pss_mib
 from benchmarks.throughput import ALL_CHECKS
 from tests.system.postfix import scratch_folder
 from tests.system.server import FilterproxyServer
@@ -36,6 +36,7 @@ _SLACK = 1.10
 
 def main() -> None:
     """Run and print PSS after each tenth of the messages."""
+    end_with_all()
     options = _options()
     _, mails = mail_samples.load(2_000)
     with scratch_folder() as folder, name_server() as (_, port, _):

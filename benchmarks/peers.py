@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -38,7 +37,7 @@ from benchmarks.lib import bars, mail_samples, modern_messages, peer_systems
 from benchmarks.lib.mail_samples import Mail
 from benchmarks.lib.nxdomain import name_server
 from benchmarks.lib.peer_systems import Peer, Training
-from benchmarks.lib.process_tree import cpu_seconds
+from benchmarks.lib.process_tree import cpu_seconds, end_with_all
 from tests.system.postfix import scratch_folder
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -70,8 +69,8 @@ class Figures:
 
 def main() -> None:
     """Run the comparison, print it, and write its results."""
+    end_with_all()
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started ends too
     _install()
     with scratch_folder() as folder, contextlib.ExitStack() as stack:
         sets, training, texts = _mail(folder, options)

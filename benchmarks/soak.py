@@ -33,7 +33,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.lib.process_tree import descendants
+from benchmarks.lib.process_tree import descendants, end_with_all
 from tests.system.messages import gtube, message
 from tests.system.postfix import scratch_folder
 from tests.system.server import FilterproxyServer
@@ -403,6 +403,7 @@ def _report(soak: Soak, stages: list[Stage], as_json: bool) -> None:
 
 def main() -> int:
     """Return the exit status."""
+    end_with_all()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--slow", type=int, default=1000, help="slow clients")

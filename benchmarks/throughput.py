@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.lib import mail_systems
 from benchmarks.lib.mail_systems import Filter, MailSystem
 from benchmarks.lib.nxdomain import LIST_ENTRIES
-from benchmarks.lib.process_tree import cpu_seconds
+from benchmarks.lib.process_tree import cpu_seconds, end_with_all
 from benchmarks.lib.sample_messages import write_samples
 from filterproxy.testing.dns_server import DnsServer
 from tests.system.postfix import missing, scratch_folder
@@ -84,6 +84,7 @@ class Result:
 
 def main() -> None:
     """Run the benchmark and print its table."""
+    end_with_all()
     options = _options()
     reason = missing()
     if reason:
