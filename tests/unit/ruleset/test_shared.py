@@ -44,14 +44,28 @@ def test_other_limits_are_another_ruleset(rules: Path, tmp_path: Path) -> None:
     assert load(tmp_path).limits == DEFAULT_LIMITS
 
 
-def test_what_cannot_be_loaded_is_an_error_each_time_and_changes_nothing(rules: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_an_error_each_time(rules: Path, tmp_path: Path) -> None:
     good = load(tmp_path)
     rules.write_text("rules: 3\n")
     for _ in range(2):
         with pytest.raises(ConfigError):
             load(tmp_path)
     rules.write_text(RULE)
-    assert load(tmp_path) is good
+    assert [symbol.name for symbol in load(tmp_path).symbols] == [symbol.name for symbol in good.symbols]
+
+
+def test_lists_are_as_they_are_now(rules: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "senders.txt"
+    listed.write_text("a.example\n")
+    rules.write_text("lists:\n- name: L1\n  score: 1\n  description: Listed\n  file: senders.txt\n  of: [mail_from]\n")
+    before = load(tmp_path)
+    listed.write_text("other.example\n")
+    assert load(tmp_path) is before
+    assert before.list_files[0].entries.has_word("other.example")
+    listed.unlink()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"senders\.txt"):
+            load(tmp_path)
 
 
 def test_the_check_takes_what_was_loaded_ahead(rules: Path, tmp_path: Path) -> None:
